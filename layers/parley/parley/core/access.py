@@ -1,0 +1,96 @@
+"""Keys, and who may see what."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from parley.core.errors import Forbidden, Invalid, TooLarge
+from parley.core.prompt import Prompt
+from parley.core.thread import Thread
+
+ID_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+TEXT_LIMIT_BYTES = 300 * 1024
+
+
+class KeyRole(StrEnum):
+    """What a key may do: an admin's works on the whole account, a user's on its own."""
+
+    ADMIN = "admin"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A stored key: its hash, never the key."""
+
+    account: str
+    id: str
+    hash: str
+    user_id: str
+    role: KeyRole
+    name: str
+    created_at: int
+    revoked_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling."""
+
+    account: str
+    user_id: str
+    role: KeyRole
+    key_hash: str
+
+    @property
+    def admin(self) -> bool:
+        return self.role is KeyRole.ADMIN
+
+    def require_admin(self) -> None:
+        """Raise Forbidden unless the key is an admin's."""
+        if not self.admin:
+            raise Forbidden("this call needs an admin key")
+
+    def owns(self, prompt: Prompt) -> bool:
+        """True if the caller may see and change the prompt."""
+        return prompt.account == self.account and (self.admin or prompt.user_id == self.user_id)
+
+    def sees(self, thread: Thread) -> bool:
+        """True if the caller may read and follow the thread."""
+        return thread.account == self.account and (
+            self.admin or self.user_id == thread.created_by or self.user_id in thread.user_ids
+        )
+
+
+def key_hash(key: str) -> str:
+    """What is stored of a key. The keys have 256 random bits, so a plain hash is enough."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def bare_key(header: str) -> str:
+    """The key in an `Authorization` value: `Bearer KEY`, `Token KEY` or the bare key."""
+    words = header.split()
+    if len(words) == 2 and words[0].lower() in {"bearer", "token"}:
+        return words[1]
+    return words[0] if len(words) == 1 and words[0].lower() not in {"bearer", "token"} else ""
+
+
+def checked_id(value: str, name: str) -> str:
+    """The id itself; raises Invalid if it is outside the allowed form."""
+    if not ID_PATTERN.fullmatch(value):
+        raise Invalid(f"{name} must match [A-Za-z0-9_.:-]{{1,128}}")
+    return value
+
+
+def checked_text(value: str, name: str) -> str:
+    """The text itself; raises Invalid if blank, TooLarge if over 300 KB in UTF-8."""
+    if not value.strip():
+        raise Invalid(f"{name} must not be blank")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise Invalid(f"{name} must be valid Unicode") from None
+    if size > TEXT_LIMIT_BYTES:
+        raise TooLarge(f"{name} is larger than {TEXT_LIMIT_BYTES // 1024} KB")
+    return value

@@ -1,0 +1,81 @@
+"""What can go wrong, in the domain's words.
+
+Errors that a caller can act on are types here; `wire` has one table from these
+types to HTTP status codes. Anything else propagates and is a bug or an outage.
+"""
+
+
+class ParleyError(Exception):
+    """Base of every error whose message may be shown to the caller."""
+
+
+class Invalid(ParleyError):
+    """The request breaks a documented rule; nothing was stored."""
+
+
+class TooLarge(Invalid):
+    """The text is larger than a message may be."""
+
+
+class Unauthenticated(ParleyError):
+    """No key, an unknown key, or a revoked one."""
+
+
+class Forbidden(ParleyError):
+    """The key is good, its role is not enough."""
+
+
+class NotFound(ParleyError):
+    """Absent, or not the caller's: the two must not be told apart (I8)."""
+
+
+class Conflict(ParleyError):
+    """The id is taken by other content, or the thing is in no state for this call."""
+
+
+class TooManyOpenTurns(ParleyError):
+    """The thread already has as many unfinished turns as it may have."""
+
+
+class TooManyConnections(ParleyError):
+    """The account already has as many live sockets as it may have."""
+
+
+class Busy(ParleyError):
+    """Too much contention or throttling just now: the same call may be tried again."""
+
+
+class TransitionRefused(Exception):
+    """The condition of a transition did not hold; nothing was written.
+
+    Not for callers of the API: use cases read again and decide anew.
+    """
+
+
+class TurnTaken(TransitionRefused):
+    """Another accept or retry of the thread committed first (`thread.next_turn` moved)."""
+
+
+class PromptExists(TransitionRefused):
+    """A prompt with this id is stored already (I7)."""
+
+
+class ThreadDeleted(Conflict):
+    """The thread is marked deleted; nothing can be added to it."""
+
+
+class ProviderFailed(Exception):
+    """A provider's call did not give a whole answer.
+
+    `reason` is a code for logs and metrics; `detail` may quote the provider and is
+    stored for the prompt's owner only (I9). `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self, reason: str, detail: str, *, retryable: bool, retry_after: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+        self.retryable = retryable
+        self.retry_after = retry_after

@@ -1,0 +1,71 @@
+"""Threads and their messages: the only place where text lives."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+TITLE_LENGTH = 100
+DEFAULT_TITLE = "New chat"
+
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+# The parts of a turn. A turn has at most one answer because the answer's key is
+# (thread, turn, ANSWER): a second one has no place to be (I2).
+QUESTION = 1
+ANSWER = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """An ordered conversation. `next_turn` is the number the next turn gets."""
+
+    account: str
+    id: str
+    title: str
+    created_by: str
+    created_at: int
+    updated_at: int
+    user_ids: tuple[str, ...] = ()
+    topic_ids: tuple[str, ...] = ()
+    next_turn: int = 1
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of a thread.
+
+    `template` belongs to a question that is sent to the completions call. `partial`
+    marks what was kept of a canceled answer. `meta` is small and free of secrets.
+    """
+
+    account: str
+    thread_id: str
+    turn: int
+    part: int
+    id: str
+    role: Role
+    text: str
+    created_at: int
+    updated_at: int
+    user_id: str = ""
+    template: str = ""
+    finish_reason: str = ""
+    partial: bool = False
+    asset_ids: tuple[str, ...] = ()
+    meta: dict[str, str] = field(default_factory=dict)
+
+
+def title_of(text: str) -> str:
+    """The contract's title rule, cut on a character and not inside of one."""
+    return text[:TITLE_LENGTH]
+
+
+def answer_id(prompt_id: str, turn: int) -> str:
+    """The id of a prompt's answer, derived so that a repeated finish writes the same one."""
+    return f"msg_{prompt_id}.{turn}"

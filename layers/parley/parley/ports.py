@@ -1,0 +1,452 @@
+"""What the use cases need from the outside world, as async Protocols.
+
+Every call is an `await`, so that the simulation's scheduler can stand between any two of
+them. Store calls are atomic. A store call may raise `core.errors.Busy` for throttling or
+contention; nothing was written then, unless stated otherwise.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+from parley.core.access import ApiKey
+from parley.core.events import Frame
+from parley.core.lifecycle import Failure
+from parley.core.model import Catalogue, Model
+from parley.core.prompt import OpenTurn, Outcome, Prompt, Status, Usage
+from parley.core.thread import Message, Thread
+
+
+class Clock(Protocol):
+    """Time, and waiting for it."""
+
+    def now(self) -> int:
+        """Wall clock, ms since the epoch. For what is stored."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never jumps. For what an attempt decides about itself."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Ids(Protocol):
+    """Random names."""
+
+    def new(self, prefix: str) -> str:
+        """A fresh id, `prefix_` and at least 80 random bits, within the id pattern."""
+
+    def token(self) -> str:
+        """A fresh secret of 256 random bits, 64 lower-case hex digits."""
+
+    def fraction(self) -> float:
+        """Uniform in [0, 1): jitter."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadHead:
+    """A thread with its unfinished turns, oldest first (at most 101)."""
+
+    thread: Thread | None
+    open_turns: tuple[OpenTurn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An attempt's right to write to one prompt."""
+
+    account: str
+    prompt_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptQuery:
+    """Which prompts to list, in creation order.
+
+    `user_id` None means the whole account. Empty tuples do not filter. `limit` is the
+    number of prompts to return, `after` an opaque cursor from an earlier page.
+    """
+
+    account: str
+    user_id: str | None
+    ids: tuple[str, ...] = ()
+    thread_id: str = ""
+    statuses: tuple[Status, ...] = ()
+    model_ids: tuple[str, ...] = ()
+    descending: bool = False
+    limit: int = 20
+    after: str = ""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some items and, if there may be more, where the next page starts."""
+
+    items: Sequence[T]
+    after: str = ""
+
+
+class PromptStore(Protocol):
+    """The transitions of `core.lifecycle`, each one atomic, and the reads around them.
+
+    A transition whose condition does not hold raises `TransitionRefused`; one on a prompt
+    that is not there raises it, too.
+    """
+
+    async def thread_head(self, account: str, thread_id: str) -> ThreadHead:
+        """The thread and its open turns; one consistent read."""
+
+    async def accept(
+        self, prompt: Prompt, question: Message, new_thread: Thread | None, due: int, distance: int
+    ) -> None:
+        """Store turn, question, prompt and open turn.
+
+        `new_thread` is the thread to create (its `next_turn` already past this turn), or
+        None to advance the existing one. Raises `PromptExists` (checked first) if the id
+        is stored, `TurnTaken` if `thread.next_turn` is not `prompt.turn` or, with
+        `new_thread`, if the thread exists, `ThreadDeleted` if it is marked deleted.
+        """
+
+    async def prompt(self, account: str, prompt_id: str) -> Prompt | None:
+        """A consistent read."""
+
+    async def prompts(self, query: PromptQuery) -> Page[Prompt]:
+        """A page in creation order (within one thread: in the order of turns)."""
+
+    async def count_prompts(self, query: PromptQuery, cap: int) -> int:
+        """How many prompts match, not counting past `cap`; ignores limit and cursor."""
+
+    async def head(self, account: str, thread_id: str) -> OpenTurn | None:
+        """The thread's first open turn; consistent."""
+
+    async def claim(
+        self, account: str, prompt_id: str, token: str, now: int, lease_until: int
+    ) -> Prompt:
+        """`claim` or `claim_expired`; success if the token is already the stored one."""
+
+    async def renew(self, lease: Lease, lease_until: int) -> Prompt:
+        """Move the lease's end; the answer tells whether a cancel was requested."""
+
+    async def finish(self, lease: Lease, now: int, answer: Message, usage: Usage | None) -> Prompt:
+        """Answer message stored, prompt completed, open turn gone.
+
+        Repeating it after a lost response is a success: the prompt is completed with this
+        answer's id already.
+        """
+
+    async def fail(self, lease: Lease, now: int, failure: Failure, next_attempt_at: int) -> Prompt:
+        """Prompt errored; its open turn is due at `next_attempt_at`."""
+
+    async def abandon(self, lease: Lease, now: int, failure: Failure, outcome: Outcome) -> Prompt:
+        """Prompt abandoned, open turn gone."""
+
+    async def cancel_running(
+        self, lease: Lease, now: int, partial: Message | None, usage: Usage | None
+    ) -> Prompt:
+        """Prompt canceled by its attempt, the partial text kept, open turn gone."""
+
+    async def give_up(self, account: str, prompt_id: str, now: int) -> Prompt:
+        """Prompt abandoned after its last loss, open turn gone."""
+
+    async def request_cancel(self, account: str, prompt_id: str, now: int) -> Prompt:
+        """`cancel_requested` set."""
+
+    async def cancel_waiting(self, account: str, prompt_id: str, now: int) -> Prompt:
+        """Scheduled or errored prompt canceled, open turn gone."""
+
+    async def cancel_expired(self, account: str, prompt_id: str, now: int) -> Prompt:
+        """Prompt whose runner is gone canceled, open turn gone."""
+
+    async def evict(self, account: str, prompt_id: str, now: int) -> Prompt:
+        """Unfinished prompt canceled whatever its lease, open turn gone."""
+
+    async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:
+        """New turn at the tail; the question moves with it, a kept partial text is dropped.
+
+        Conditional on the prompt's turn and status being those of `prompt`; raises
+        `TurnTaken` like `accept`, `ThreadDeleted` if the thread is deleted.
+        """
+
+    async def remove(self, account: str, prompt_id: str) -> None:
+        """Delete a terminal prompt; the thread's messages stay."""
+
+    async def due(self, now: int, limit: int) -> Sequence[OpenTurn]:
+        """Open turns whose `due` has come, of all accounts, from the index (may be stale)."""
+
+    async def move_due(self, turn: OpenTurn, due: int, distance: int) -> None:
+        """Set the next look at an open turn, unless the turn is gone or was moved meanwhile.
+
+        Conditional on the stored `due` being `turn.due`; raises TransitionRefused otherwise.
+        """
+
+
+class ThreadStore(Protocol):
+    """Threads and messages as chat-svc shows them, and as context."""
+
+    async def thread(self, account: str, thread_id: str) -> Thread | None:
+        """Consistent; a deleted thread is returned with its mark."""
+
+    async def threads(
+        self, account: str, user_id: str | None, limit: int, after: str
+    ) -> Page[Thread]:
+        """A user's threads (None: the account's), newest first."""
+
+    async def create_thread(self, thread: Thread) -> None:
+        """Raises Conflict if the id exists, ThreadDeleted if it is marked deleted."""
+
+    async def update_thread(self, thread: Thread) -> None:
+        """Replace title, users and topics. Raises NotFound if it is absent or deleted."""
+
+    async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
+        """Mark deleted, and make the rest of the deletion due; None if it never existed."""
+
+    async def delete_page(self, account: str, thread_id: str, limit: int) -> bool:
+        """Delete up to `limit` items of a thread marked deleted; True when none is left.
+
+        Call only once the thread has no open turns. The mark itself stays for a week.
+        """
+
+    async def deletions_due(self, now: int, limit: int) -> Sequence[Thread]:
+        """Threads marked deleted whose deletion is not finished."""
+
+    async def messages(
+        self, account: str, thread_id: str, limit: int, after: str, *, newest_first: bool = False
+    ) -> Page[Message]:
+        """A page of a thread's messages by turn and part; consistent."""
+
+    def context(self, account: str, thread_id: str, turn: int) -> AsyncIterator[Message]:
+        """Messages of turns up to `turn`, newest first, read page by page as consumed."""
+
+    async def message(self, account: str, thread_id: str, turn: int, part: int) -> Message | None:
+        """One message by its place."""
+
+    async def messages_at(self, places: Sequence[tuple[str, str, int, int]]) -> Sequence[Message]:
+        """Messages by (account, thread, turn, part); absent ones are left out; any order."""
+
+    async def message_by_id(self, account: str, message_id: str) -> Sequence[Message]:
+        """The messages with this id: more than one only if a removed prompt's id was reused."""
+
+    async def put_message(self, message: Message) -> Message:
+        """Append as a turn of its own, or replace the text of the message with this id.
+
+        The `turn` and `part` of the argument are ignored; returns the message as stored.
+        Raises NotFound if the thread is absent or deleted, TurnTaken on contention.
+        """
+
+    async def delete_message(self, message: Message) -> None:
+        """Delete one message; absent is a success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A live WebSocket connection."""
+
+    id: str
+    account: str
+    user_id: str
+    role: str
+    key_hash: str
+    connected_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A connection that follows a thread.
+
+    `nonce` is new with each subscribe: sent offsets belong to it. `known` is what the
+    client already has: prompt id → (attempt, offset).
+    """
+
+    connection_id: str
+    account: str
+    thread_id: str
+    user_id: str
+    nonce: str
+    known: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """Who follows a thread: sockets, and whether someone watches over HTTP."""
+
+    sockets: tuple[Subscriber, ...]
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveText:
+    """The text of a running attempt, for watchers over HTTP."""
+
+    prompt_id: str
+    attempt: int
+    text: str
+
+
+class SubscriberStore(Protocol):
+    """Connections, subscriptions and watchers' markers."""
+
+    async def add_connection(self, connection: Connection) -> None:
+        """Store it, to expire after the 2 h a connection can live."""
+
+    async def connection(self, connection_id: str) -> Connection | None:
+        """Consistent; expired ones are absent."""
+
+    async def count_connections(self, account: str, cap: int) -> int:
+        """Live connections of the account, not counting past `cap`."""
+
+    async def connections_of_key(self, account: str, key_hash: str) -> Sequence[Connection]:
+        """Live connections opened with a key."""
+
+    async def drop_connection(self, connection_id: str) -> None:
+        """Delete the connection and all its subscriptions; absent is a success."""
+
+    async def subscribe(self, subscriber: Subscriber, now: int) -> None:
+        """Store or replace."""
+
+    async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
+        """Delete; absent is a success."""
+
+    async def followers(self, account: str, thread_id: str) -> Followers:
+        """Consistent; expired ones are absent."""
+
+    async def watch(self, account: str, thread_id: str, now: int) -> None:
+        """Leave a watcher's marker for 60 s."""
+
+    async def put_live(self, account: str, live: LiveText, now: int) -> None:
+        """Store the text of a running attempt (cut at the message limit)."""
+
+    async def live(self, account: str, prompt_id: str) -> LiveText | None:
+        """Consistent; expired ones are absent."""
+
+
+class KeyStore(Protocol):
+    """API keys, accounts and users."""
+
+    async def create_account(self, account: str, name: str, now: int) -> None:
+        """Raises Conflict if it exists."""
+
+    async def put_key(self, key: ApiKey) -> None:
+        """Store a new key by its hash, and in its account's list."""
+
+    async def key(self, hash_: str) -> ApiKey | None:
+        """A key by its hash, revoked ones included."""
+
+    async def keys(self, account: str) -> Sequence[ApiKey]:
+        """The keys of an account, oldest first."""
+
+    async def revoke_key(self, account: str, key_id: str, now: int) -> ApiKey | None:
+        """Mark revoked; None if the account has no such key."""
+
+
+class CatalogueStore(Protocol):
+    """The models of an account."""
+
+    async def catalogue(self, account: str) -> Catalogue:
+        """Empty if none was put."""
+
+    async def put_catalogue(self, account: str, catalogue: Catalogue) -> None:
+        """Replace the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUp:
+    """ "Look at this prompt": a hint, never the truth. `thread_id` may be missing."""
+
+    account: str
+    prompt_id: str
+    thread_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A prompt given up. `handle` is what `forget` needs; empty when it is being written."""
+
+    account: str
+    prompt_id: str
+    reason: str
+    handle: str = ""
+
+
+class WakeUps(Protocol):
+    """The queue of wake-ups. Any of them may be lost, doubled, late or a ghost (I11)."""
+
+    async def send(self, wake_up: WakeUp, *, alone: bool = False, delay_seconds: int = 0) -> None:
+        """`alone`: to the queue whose messages run one in an invocation."""
+
+
+class DeadLetters(Protocol):
+    """The dead-letter queue."""
+
+    async def record(self, letter: DeadLetter) -> None:
+        """Add a record."""
+
+    async def take(self, account: str, limit: int) -> Sequence[DeadLetter]:
+        """Records of the account, hidden from others for some seconds; foreign ones are given back."""
+
+    async def give_back(self, letters: Sequence[DeadLetter]) -> None:
+        """Make taken records visible again."""
+
+    async def forget(self, letter: DeadLetter) -> None:
+        """Delete a taken record."""
+
+
+class Post(Enum):
+    """What became of a frame that was posted to a connection."""
+
+    DELIVERED = "delivered"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+class Publisher(Protocol):
+    """Posts frames to WebSocket connections."""
+
+    async def post(self, connection_id: str, frame: Frame) -> Post:
+        """GONE if the connection is closed; UNKNOWN if it may or may not have arrived."""
+
+    async def disconnect(self, connection_id: str) -> None:
+        """Close a connection; a closed one is a success."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRequest:
+    """One call to a provider: chat completions, or completions if `completion` is set."""
+
+    model: Model
+    api_key: str
+    messages: tuple[tuple[str, str], ...] = ()
+    completion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of an answer. Always the last event; a stream without it was cut."""
+
+    finish_reason: str
+    usage: Usage | None
+
+
+class Provider(Protocol):
+    """An OpenAI-compatible endpoint."""
+
+    def stream(self, request: ProviderRequest) -> AsyncIterator[TextDelta | Finished]:
+        """The answer as it comes; raises ProviderFailed. Closing the iterator ends the call."""
+
+
+class Secrets(Protocol):
+    """The parameter store."""
+
+    async def secret(self, account: str, name: str) -> str:
+        """The value; raises ProviderFailed (not retryable, `secret_missing`) if absent."""
