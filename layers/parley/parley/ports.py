@@ -53,15 +53,6 @@ class ThreadHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """An attempt's right to write to one prompt."""
-
-    account: str
-    prompt_id: str
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
 class PromptQuery:
     """Which prompts to list, in creation order.
 
@@ -129,24 +120,31 @@ class PromptStore(Protocol):
     ) -> Prompt:
         """`claim` or `claim_expired`; success if the token is already the stored one."""
 
-    async def renew(self, lease: Lease, lease_until: int) -> Prompt:
+    # The following take the prompt as it was claimed: it carries the lease's token, and
+    # under a lease nothing moves but its end and the wish to cancel, which an end clears.
+
+    async def renew(self, prompt: Prompt, lease_until: int) -> Prompt:
         """Move the lease's end; the answer tells whether a cancel was requested."""
 
-    async def finish(self, lease: Lease, now: int, answer: Message, usage: Usage | None) -> Prompt:
+    async def finish(
+        self, prompt: Prompt, now: int, answer: Message, usage: Usage | None
+    ) -> Prompt:
         """Answer message stored, prompt completed, open turn gone.
 
         Repeating it after a lost response is a success: the prompt is completed with this
         answer's id already.
         """
 
-    async def fail(self, lease: Lease, now: int, failure: Failure, next_attempt_at: int) -> Prompt:
+    async def fail(
+        self, prompt: Prompt, now: int, failure: Failure, next_attempt_at: int
+    ) -> Prompt:
         """Prompt errored; its open turn is due at `next_attempt_at`."""
 
-    async def abandon(self, lease: Lease, now: int, failure: Failure, outcome: Outcome) -> Prompt:
+    async def abandon(self, prompt: Prompt, now: int, failure: Failure, outcome: Outcome) -> Prompt:
         """Prompt abandoned, open turn gone."""
 
     async def cancel_running(
-        self, lease: Lease, now: int, partial: Message | None, usage: Usage | None
+        self, prompt: Prompt, now: int, partial: Message | None, usage: Usage | None
     ) -> Prompt:
         """Prompt canceled by its attempt, the partial text kept, open turn gone."""
 
@@ -377,6 +375,13 @@ class WakeUps(Protocol):
 
     async def send(self, wake_up: WakeUp, *, alone: bool = False, delay_seconds: int = 0) -> None:
         """`alone`: to the queue whose messages run one in an invocation."""
+
+
+class Receipts(Protocol):
+    """The received messages of the queue."""
+
+    async def postpone(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
+        """Show the message again after so many seconds; one that is gone is a success."""
 
 
 class DeadLetters(Protocol):
