@@ -2,7 +2,8 @@
 
 Every call is an `await`, so that the simulation's scheduler can stand between any two of
 them. Store calls are atomic. A store call may raise `core.errors.Busy` for throttling or
-contention; nothing was written then, unless stated otherwise.
+contention, when nothing was written, and `core.errors.Unavailable` when it is unknown
+whether the call took effect.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -116,7 +117,7 @@ class PromptStore(Protocol):
         """The thread's first open turn; consistent."""
 
     async def claim(
-        self, account: str, prompt_id: str, token: str, now: int, lease_until: int
+        self, turn: OpenTurn, token: str, now: int, lease_until: int, *, alone: bool
     ) -> Prompt:
         """`claim` or `claim_expired`; success if the token is already the stored one."""
 
@@ -151,7 +152,7 @@ class PromptStore(Protocol):
     async def give_up(self, account: str, prompt_id: str, now: int) -> Prompt:
         """Prompt abandoned after its last loss, open turn gone."""
 
-    async def request_cancel(self, account: str, prompt_id: str, now: int) -> Prompt:
+    async def request_cancel(self, account: str, prompt_id: str) -> Prompt:
         """`cancel_requested` set."""
 
     async def cancel_waiting(self, account: str, prompt_id: str, now: int) -> Prompt:
@@ -160,13 +161,16 @@ class PromptStore(Protocol):
     async def cancel_expired(self, account: str, prompt_id: str, now: int) -> Prompt:
         """Prompt whose runner is gone canceled, open turn gone."""
 
-    async def evict(self, account: str, prompt_id: str, now: int) -> Prompt:
-        """Unfinished prompt canceled whatever its lease, open turn gone."""
+    async def evict(self, prompt: Prompt, now: int) -> Prompt:
+        """Unfinished prompt canceled whatever its lease, open turn gone.
+
+        Conditional on the place (thread and turn) being that of `prompt`.
+        """
 
     async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:
         """New turn at the tail; the question moves with it, a kept partial text is dropped.
 
-        Conditional on the prompt's turn and status being those of `prompt`; raises
+        Conditional on the prompt's place and status being those of `prompt`; raises
         `TurnTaken` like `accept`, `ThreadDeleted` if the thread is deleted.
         """
 

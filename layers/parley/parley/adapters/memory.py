@@ -160,10 +160,12 @@ class MemoryPrompts:
         return turns[min(turns)] if turns else None
 
     async def claim(
-        self, account: str, prompt_id: str, token: str, now: int, lease_until: int
+        self, turn: OpenTurn, token: str, now: int, lease_until: int, *, alone: bool
     ) -> Prompt:
         return self._change(
-            account, prompt_id, lambda p: lifecycle.claim(p, token, now, lease_until)
+            turn.account,
+            turn.prompt_id,
+            lambda p: lifecycle.claim(p, turn, token, now, lease_until, alone=alone),
         )
 
     async def renew(self, prompt: Prompt, lease_until: int) -> Prompt:
@@ -222,8 +224,8 @@ class MemoryPrompts:
     async def give_up(self, account: str, prompt_id: str, now: int) -> Prompt:
         return self._change(account, prompt_id, lambda p: lifecycle.give_up(p, now))
 
-    async def request_cancel(self, account: str, prompt_id: str, now: int) -> Prompt:
-        return self._change(account, prompt_id, lambda p: lifecycle.request_cancel(p, now))
+    async def request_cancel(self, account: str, prompt_id: str) -> Prompt:
+        return self._change(account, prompt_id, lifecycle.request_cancel)
 
     async def cancel_waiting(self, account: str, prompt_id: str, now: int) -> Prompt:
         return self._change(account, prompt_id, lambda p: lifecycle.cancel_waiting(p, now))
@@ -231,14 +233,14 @@ class MemoryPrompts:
     async def cancel_expired(self, account: str, prompt_id: str, now: int) -> Prompt:
         return self._change(account, prompt_id, lambda p: lifecycle.cancel_expired(p, now))
 
-    async def evict(self, account: str, prompt_id: str, now: int) -> Prompt:
-        return self._change(account, prompt_id, lambda p: lifecycle.evict(p, now))
+    async def evict(self, prompt: Prompt, now: int) -> Prompt:
+        return self._change(prompt.account, prompt.id, lambda p: lifecycle.evict(p, prompt, now))
 
     async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:
         stored = await self.prompt(prompt.account, prompt.id)
-        if stored is None or (stored.turn, stored.status) != (prompt.turn, prompt.status):
-            raise TransitionRefused("retry")
-        changed = lifecycle.retry(stored, turn, now)
+        if stored is None:
+            raise TransitionRefused("absent")
+        changed = lifecycle.retry(stored, prompt, turn, now)
         messages = self._messages(prompt.account, prompt.thread_id)
         question = messages.get((prompt.turn, QUESTION))
         if question is None:

@@ -45,6 +45,10 @@ class Busy(ParleyError):
     """Too much contention or throttling just now: the same call may be tried again."""
 
 
+class Unavailable(ParleyError):
+    """A service that Parley needs did not answer; whether the call took effect is unknown."""
+
+
 class TransitionRefused(Exception):
     """The condition of a transition did not hold; nothing was written.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from parley.core.errors import TransitionRefused
-from parley.core.prompt import ATTEMPTS_KEPT, Attempt, Outcome, Prompt, Status, Usage
+from parley.core.prompt import ATTEMPTS_KEPT, Attempt, OpenTurn, Outcome, Prompt, Status, Usage
 
 # Attempts lost with their runner, after which a prompt is given up. It is a cap of its
 # own: a prompt that kills runners must not do so `max_retries` times.
@@ -40,12 +40,17 @@ def _row(actors: str, sources: str, target: str, condition: str) -> Transition:
 TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
     {
         "accept": _row("api", "", "scheduled", "the id is new and thread.next_turn = turn"),
-        "claim": _row("runner", "scheduled errored", "running", "scheduled, or errored and due"),
+        "claim": _row(
+            "runner",
+            "scheduled errored",
+            "running",
+            "same place, scheduled or errored and due; once a runner was lost, only alone",
+        ),
         "claim_expired": _row(
             "runner",
             "running",
             "running",
-            "the lease has expired, no cancel is requested, and the losses stay below the cap",
+            "same place, lease expired, no cancel requested, losses below the cap, alone",
         ),
         "renew": _row("runner", "running", "running", "own token"),
         "finish": _row("runner", "running", "completed", "own token"),
@@ -55,29 +60,30 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
             "runner sweeper",
             "running",
             "abandoned",
-            "the lease has expired, no cancel is requested, and this loss reaches the cap",
+            "lease expired, no cancel requested, and this loss reaches the cap",
         ),
-        "request_cancel": _row("api socket", "running", "running", "the lease is live"),
-        "cancel_waiting": _row(
-            "api socket", "scheduled errored", "canceled", "no attempt is running"
-        ),
+        "request_cancel": _row("api socket", "running", "running", "none"),
+        "cancel_waiting": _row("api socket", "scheduled errored", "canceled", "none"),
         "cancel_running": _row("runner", "running", "canceled", "own token"),
         "cancel_expired": _row(
             "api socket runner sweeper",
             "running",
             "canceled",
-            "the lease has expired and a cancel is requested or being made",
+            "lease expired and a cancel requested",
         ),
         "evict": _row(
-            "api sweeper", "scheduled running errored", "canceled", "its thread is deleted"
+            "api sweeper",
+            "scheduled running errored",
+            "canceled",
+            "same place; it is being removed, or its thread is being deleted",
         ),
         "retry": _row(
             "api",
             "abandoned canceled",
             "scheduled",
-            "same turn as read, thread.next_turn = new turn",
+            "same place and status, thread.next_turn = new turn",
         ),
-        "remove": _row("api", "completed abandoned canceled", "", "terminal"),
+        "remove": _row("api", "completed abandoned canceled", "", "none"),
     }
 )
 
@@ -94,6 +100,11 @@ def expired(prompt: Prompt, now: int) -> bool:
 
 def _last_loss(prompt: Prompt) -> bool:
     return prompt.losses + 1 >= LOSS_CAP
+
+
+def same_place(prompt: Prompt, seen: Prompt | OpenTurn) -> bool:
+    """True if the prompt is where it was seen; turns of a thread are never used twice."""
+    return (prompt.thread_id, prompt.turn) == (seen.thread_id, seen.turn)
 
 
 def claimable(prompt: Prompt, now: int) -> bool:
@@ -139,17 +150,30 @@ def _close(prompt: Prompt, now: int, status: Status) -> Prompt:
     )
 
 
-def claim(prompt: Prompt, token: str, now: int, lease_until: int) -> Prompt:
+def claim(
+    prompt: Prompt, turn: OpenTurn, token: str, now: int, lease_until: int, *, alone: bool
+) -> Prompt:
     """Start an attempt: a fresh token, the end of the lease, attempt + 1.
 
     Covers `claim` and `claim_expired`. A claim whose answer was lost finds its own token
     stored and is a success ("mine already"), or one message could start two attempts.
+
+    `turn` is the head that the runner saw. The place must still be the same:
+
+        runner                       api
+        reads head: X at turn 3
+                                     cancels X, retries X: now turn 7 behind 4, 5, 6
+        claims X                     <- refused, or 7 would run before 4
+
+    `alone` says that no other prompt is in this invocation. A prompt that has lost a
+    runner may be what killed it, so it may not run beside others.
     """
     if prompt.status is Status.RUNNING and prompt.lease_token == token:
         return prompt
-    if not claimable(prompt, now):
-        raise TransitionRefused("claim")
     takeover = prompt.status is Status.RUNNING
+    suspect = takeover or prompt.losses > 0
+    if not same_place(prompt, turn) or not claimable(prompt, now) or (suspect and not alone):
+        raise TransitionRefused("claim")
     return replace(
         prompt,
         status=Status.RUNNING,
@@ -233,9 +257,9 @@ def give_up(prompt: Prompt, now: int) -> Prompt:
     )
 
 
-def request_cancel(prompt: Prompt, now: int) -> Prompt:
-    """Ask the running attempt to cancel itself."""
-    _check(prompt, "request_cancel", not expired(prompt, now))
+def request_cancel(prompt: Prompt) -> Prompt:
+    """Ask the running attempt to cancel itself; from now on no one takes the prompt over."""
+    _check(prompt, "request_cancel")
     return replace(prompt, cancel_requested=True)
 
 
@@ -259,26 +283,27 @@ def cancel_running(
 
 def cancel_expired(prompt: Prompt, now: int) -> Prompt:
     """Cancel a prompt whose runner is gone."""
-    _check(prompt, "cancel_expired", expired(prompt, now))
+    _check(prompt, "cancel_expired", expired(prompt, now) and prompt.cancel_requested)
     return replace(_close(prompt, now, Status.CANCELED), attempts=_lost(prompt))
 
 
-def evict(prompt: Prompt, now: int) -> Prompt:
-    """Cancel whatever the state, because the thread is going away.
+def evict(prompt: Prompt, seen: Prompt, now: int) -> Prompt:
+    """Cancel whatever the state, because the prompt or its thread is going away.
 
     Taking the token away is enough to stop a live attempt: all its writes are
-    conditional on it (I10), and it notices within a second.
+    conditional on it (I10), and it notices within a second. `seen` is the prompt as the
+    caller read it: an id that was removed and added again meanwhile is another prompt.
     """
-    _check(prompt, "evict")
+    _check(prompt, "evict", same_place(prompt, seen))
     attempts = prompt.attempts
     if prompt.status is Status.RUNNING:
         attempts = _ended(prompt, now, Outcome.CANCELED)
     return replace(_close(prompt, now, Status.CANCELED), attempts=attempts)
 
 
-def retry(prompt: Prompt, turn: int, now: int) -> Prompt:
+def retry(prompt: Prompt, seen: Prompt, turn: int, now: int) -> Prompt:
     """A new turn at the tail with a fresh budget; `run_count` and `attempts` go on."""
-    _check(prompt, "retry")
+    _check(prompt, "retry", same_place(prompt, seen) and prompt.status is seen.status)
     return replace(
         _close(prompt, now, Status.SCHEDULED),
         turn=turn,
