@@ -4,18 +4,18 @@ It stands where DNS, certificates and API Gateway's custom domains stand on AWS:
 to the HTTP API with its `Host` kept, `/ws` goes to the WebSocket API.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import (
     ClientSession,
     ClientTimeout,
     ClientWebSocketResponse,
     DummyCookieJar,
+    WSCloseCode,
     WSMsgType,
     WSServerHandshakeError,
     web,
@@ -36,16 +36,19 @@ HOP_BY_HOP = {
 }
 # API Gateway's payload limit, so that what passes here passes there.
 LARGEST_BODY = 10 * 1024 * 1024
-# Codes that say a peer ended without a code; they must not be sent.
-NO_CODE = {1005, 1006, 1015}
+# A peer that ended without a close frame has one of these, which must not be sent.
+NO_CODE = {None, 1005, 1006, 1015}
+
+Socket = ClientWebSocketResponse | web.WebSocketResponse
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Where the two APIs are in the emulator."""
+    """Where the two APIs are in the emulator, and how to invoke the API's function directly."""
 
     http: str
     socket: str
+    invoke: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 def end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
@@ -53,27 +56,7 @@ def end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in HOP_BY_HOP)
 
 
-async def forward_http(
-    request: web.Request, session: ClientSession, target: str
-) -> web.StreamResponse:
-    """Pass a call on, path and query byte by byte, and stream both bodies."""
-    url = URL(target + request.raw_path, encoded=True)
-    body = request.content.iter_any() if request.can_read_body else None
-    async with session.request(
-        request.method, url, headers=end_to_end(request.headers), data=body, allow_redirects=False
-    ) as answer:
-        response = web.StreamResponse(status=answer.status, headers=end_to_end(answer.headers))
-        await response.prepare(request)
-        async for chunk in answer.content.iter_any():
-            await response.write(chunk)
-        await response.write_eof()
-        return response
-
-
-async def pump(
-    source: ClientWebSocketResponse | web.WebSocketResponse,
-    sink: ClientWebSocketResponse | web.WebSocketResponse,
-) -> None:
+async def pump(source: Socket, sink: Socket) -> None:
     """Pass on frames until the source closes, then close the sink with the same code."""
     async for message in source:
         if message.type is WSMsgType.TEXT:
@@ -81,78 +64,114 @@ async def pump(
         elif message.type is WSMsgType.BINARY:
             await sink.send_bytes(message.data)
     code = source.close_code
-    await sink.close(code=1000 if code is None or code in NO_CODE else code)
+    await sink.close(code=WSCloseCode.GOING_AWAY if code is None or code in NO_CODE else code)
 
 
-async def forward_socket(
-    request: web.Request, session: ClientSession, target: str
-) -> web.StreamResponse:
-    """Connect to the WebSocket API first, so that its refusal becomes the answer to the upgrade."""
-    url = URL(f"{target}?{request.url.raw_query_string}", encoded=True)
-    own = {name for name in request.headers if name.lower().startswith("sec-websocket-")}
-    headers = end_to_end(request.headers)
-    for name in own:
-        headers.popall(name, None)
-    try:
-        upstream = await session.ws_connect(url, headers=headers, max_msg_size=0)
-    except WSServerHandshakeError as refused:
-        return web.json_response({"message": refused.message}, status=refused.status)
-    async with upstream:
+@dataclass(frozen=True)
+class Edge:
+    """The handlers of the edge."""
+
+    targets: Targets
+    session: ClientSession
+
+    async def http(self, request: web.Request) -> web.StreamResponse:
+        """Pass a call on, its path and query byte by byte, and stream both bodies."""
+        if (request.content_length or 0) > LARGEST_BODY:
+            return web.json_response({"message": "Request Entity Too Large"}, status=413)
+        url = URL(self.targets.http + request.raw_path, encoded=True)
+        body = request.content.iter_any() if request.can_read_body else None
+        headers = end_to_end(request.headers)
+        async with self.session.request(
+            request.method, url, headers=headers, data=body, allow_redirects=False
+        ) as answer:
+            response = web.StreamResponse(status=answer.status, headers=end_to_end(answer.headers))
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+    async def preflight(self, request: web.Request) -> web.StreamResponse:
+        """Invoke the function with an OPTIONS call.
+
+        API Gateway routes OPTIONS like any method when it has no CORS configuration of its own.
+        The emulator refuses it instead, so this one method goes round its HTTP API.
+        """
+        answer = await self.targets.invoke(
+            {
+                "version": "2.0",
+                "routeKey": "$default",
+                "rawPath": request.path,
+                "rawQueryString": request.query_string,
+                "headers": {name.lower(): value for name, value in request.headers.items()},
+                "requestContext": {
+                    "requestId": "preflight",
+                    "stage": "$default",
+                    "http": {"method": "OPTIONS", "path": request.path, "sourceIp": "127.0.0.1"},
+                },
+                "isBase64Encoded": False,
+            }
+        )
+        return web.Response(
+            status=answer["statusCode"],
+            headers={name: str(value) for name, value in answer.get("headers", {}).items()},
+            text=answer.get("body", ""),
+        )
+
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        """Connect to the WebSocket API first: its refusal is the answer to the upgrade."""
         client = web.WebSocketResponse(max_msg_size=0)
-        await client.prepare(request)
-        pumps = [
-            asyncio.create_task(pump(client, upstream)),
-            asyncio.create_task(pump(upstream, client)),
-        ]
-        _done, pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        results = await asyncio.gather(*pumps, return_exceptions=True)
-        for result in results:
+        if not client.can_prepare(request):
+            return web.json_response({"message": "Upgrade Required"}, status=426)
+        url = URL(f"{self.targets.socket}?{request.url.raw_query_string}", encoded=True)
+        headers = end_to_end(request.headers)
+        for name in set(headers):
+            if name.lower().startswith("sec-websocket-"):
+                headers.popall(name)
+        try:
+            upstream = await self.session.ws_connect(url, headers=headers, max_msg_size=0)
+        except WSServerHandshakeError as refused:
+            return web.json_response({"message": refused.message}, status=refused.status)
+        async with upstream:
+            await client.prepare(request)
             # A peer that is gone in the middle of a frame is an ordinary end of a socket.
-            if isinstance(result, BaseException) and not isinstance(
-                result, ConnectionError | asyncio.CancelledError
-            ):
-                raise result
-        return client
+            with contextlib.suppress(ConnectionError):
+                await first_of(pump(client, upstream), pump(upstream, client))
+            return client
 
 
-def application(targets: Targets) -> web.Application:
-    """The edge as an aiohttp application."""
-    app = web.Application(client_max_size=LARGEST_BODY)
-    session_key: web.AppKey[ClientSession] = web.AppKey("session", ClientSession)
-
-    async def session_of(app: web.Application) -> AsyncIterator[None]:
-        async with ClientSession(
-            timeout=ClientTimeout(total=None, connect=10),
-            auto_decompress=False,
-            cookie_jar=DummyCookieJar(),
-        ) as session:
-            app[session_key] = session
-            yield
-
-    def forwarding(
-        handler: Callable[[web.Request, ClientSession, str], Awaitable[web.StreamResponse]],
-        target: str,
-    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            return await handler(request, request.app[session_key], target)
-
-        return handle
-
-    app.cleanup_ctx.append(session_of)
-    app.router.add_get("/ws", forwarding(forward_socket, targets.socket))
-    app.router.add_route("*", "/{path:.*}", forwarding(forward_http, targets.http))
-    return app
+async def first_of(*works: Awaitable[None]) -> None:
+    """Return when one of them has ended, the others cancelled; raise what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
 async def serving(targets: Targets, port: int) -> AsyncIterator[None]:
     """Serve the edge on loopback while the context is open."""
-    runner = web.AppRunner(application(targets), access_log=None, shutdown_timeout=2)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        yield
-    finally:
-        await runner.cleanup()
+    async with ClientSession(
+        timeout=ClientTimeout(total=None, connect=10),
+        auto_decompress=False,
+        # What aiohttp would add where the client sent nothing.
+        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        cookie_jar=DummyCookieJar(),
+    ) as session:
+        edge = Edge(targets, session)
+        app = web.Application()
+        app.router.add_get("/ws", edge.socket)
+        app.router.add_route("OPTIONS", "/{path:.*}", edge.preflight)
+        app.router.add_route("*", "/{path:.*}", edge.http)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            yield
+        finally:
+            await runner.cleanup()

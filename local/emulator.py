@@ -1,7 +1,5 @@
 """The emulator of AWS: starting it, and an environment in which tools talk to it only."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket
@@ -17,6 +15,8 @@ from local.processes import Child, StackError, start
 REGION = "us-east-1"
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
+# Both halves of the emulator's root key.
+ROOT_KEY = "test"
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Emulator:
     def environment(self) -> dict[str, str]:
         """The environment for AWS tools: nothing in it can reach a real account.
 
-        `test` is the emulator's root key. The user's own profiles and credentials are out of
+        The user's own profiles and credentials are out of
         reach, so a slip of ours can never deploy to them.
         """
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         return kept | {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
@@ -48,7 +48,7 @@ class Emulator:
     def session(self) -> boto3.Session:
         """A session for it; its clients need `endpoint_url=emulator.endpoint` as well."""
         return boto3.Session(
-            aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
+            aws_access_key_id=ROOT_KEY, aws_secret_access_key=ROOT_KEY, region_name=REGION
         )
 
 

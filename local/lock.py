@@ -5,8 +5,6 @@ with hashes rather than uv.lock itself. The provider layer holds only what the e
 package in two layers would be loaded from whichever comes first.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,8 +1,7 @@
 """Processes that the local stack starts, and only those, ended by their ids."""
 
-from __future__ import annotations
-
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,14 +41,10 @@ class Child:
         """Ask it to end, wait a little, then kill its whole process group."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), GRACE_SECONDS)
-            except TimeoutError:
-                pass
-        try:
+        with contextlib.suppress(ProcessLookupError):  # Nothing of the group may be left.
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # The group is empty: nothing of it was left.
         await self.process.wait()
 
 

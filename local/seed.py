@@ -1,7 +1,5 @@
 """What a fresh local stack is given: an account with two keys, and the development model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TypedDict
 

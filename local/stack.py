@@ -14,8 +14,6 @@ SWEEP_EVERY        seconds between sweeps, shorter than EventBridge Scheduler's 
                    sweeper is then invoked from here, with the same event
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import fcntl
@@ -28,7 +26,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,6 +42,8 @@ LOCAL = ROOT / ".local"
 BUILD = LOCAL / "build"
 SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 EMULATOR_PYTHON = ROOT / ".tools" / "emulator" / "bin" / "python"
+UV_BIN = ROOT / ".tools" / "uv" / "bin"
+PYTHON_BIN = Path(sys.executable).parent
 DEFAULT_PORT = 9357
 STACK_NAME = "parley"
 BUCKET = "parley-artifacts"
@@ -135,8 +135,8 @@ def require_port(port: int) -> None:
     """StackError when something listens at the edge's port."""
     if free_port(port) != port:
         raise StackError(
-            f"Port {port} of 127.0.0.1 is taken, perhaps by another local stack. End that, or choose "
-            f"another: PORT={port + 10} make run"
+            f"Port {port} of 127.0.0.1 is taken, perhaps by another local stack. "
+            f"End that, or choose another: PORT={port + 10} make run"
         )
 
 
@@ -167,7 +167,8 @@ async def build(progress: Progress) -> None:
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "PARLEY_RUNTIME": RUNTIME,
                 "PARLEY_ARCHITECTURE": ARCHITECTURE,
-                "PATH": f"{Path(sys.executable).parent}:{ROOT / '.tools/uv/bin'}:{os.environ['PATH']}",
+                # For make in the layers: uv, and the interpreter to compile with.
+                "PATH": ":".join([str(UV_BIN), str(PYTHON_BIN), os.environ["PATH"]]),
                 "SAM_CLI_TELEMETRY": "0",
             }
             command = [
@@ -193,7 +194,8 @@ def parameters(options: Options, emulator: Emulator) -> dict[str, str]:
         "SnapStart": snap_start,
         "DeletionProtection": "false",
         "LocalProviders": "true",
-        "RunnerMaximumConcurrency": "10",
+        # The emulator cannot read this bound from a parameter; its own is 5 batches per queue.
+        "RunnerMaximumConcurrency": "0",
         "SocketEndpointBase": f"{emulator.endpoint}/_aws/execute-api",
         **options.parameters,
     }
@@ -226,6 +228,20 @@ async def deploy(options: Options, emulator: Emulator) -> dict[str, str]:
     return await asyncio.to_thread(outputs)
 
 
+def invoker(
+    emulator: Emulator, function_name: str
+) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
+    """A call of a function of the stack, as an awaitable."""
+    client = emulator.session().client("lambda", endpoint_url=emulator.endpoint)
+
+    def invoke(event: dict[str, Any]) -> dict[str, Any]:
+        answer = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
+        result: dict[str, Any] = json.load(answer["Payload"])
+        return result
+
+    return lambda event: asyncio.to_thread(invoke, event)
+
+
 async def start_devmodel(home: Path, port: int) -> Child:
     """Start the development model and wait until it answers."""
     command = [sys.executable, "-m", "local.devmodel", "--port", str(port)]
@@ -252,7 +268,9 @@ def read_ports(options: Options) -> Ports:
     """The ports behind the edge: those of the last run where they are free."""
     path = options.home / "ports.json"
     last = Ports(**json.loads(path.read_text())) if path.exists() else None
-    ports = Ports(free_port(last.emulator if last else None), free_port(last.devmodel if last else None))
+    ports = Ports(
+        free_port(last.emulator if last else None), free_port(last.devmodel if last else None)
+    )
     if options.keep and last and ports != last:
         raise StackError(f"The kept data needs the ports {last}, and one of them is taken.")
     path.write_text(json.dumps(asdict(ports)))
@@ -324,6 +342,7 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
         targets = edge.Targets(
             http=f"{base}/{outputs['HttpApiId']}/$default",
             socket=f"{base}/{outputs['SocketApiId']}/{outputs['SocketUrl'].rsplit('/', 1)[1]}",
+            invoke=invoker(emulator, f"{outputs['ApiFunctionName']}:live"),
         )
         await open_things.enter_async_context(edge.serving(targets, options.port))
         stack = {
@@ -385,14 +404,11 @@ async def main() -> int:
     work: asyncio.Task[None] | None = None
 
     def interrupt() -> None:
-        # While it is starting there is nothing to wait for: break the step off.
-        if stop.is_set() or not ready():
-            if work is not None:
-                work.cancel()
+        # Make passes a signal on that the terminal has sent us already: the second is no news.
+        starting = not options.stack_file.exists()
+        if starting and work is not None and not stop.is_set():
+            work.cancel()
         stop.set()
-
-    def ready() -> bool:
-        return options.stack_file.exists()
 
     try:
         options = read_options(os.environ)
