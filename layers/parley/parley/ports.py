@@ -6,7 +6,7 @@ contention, when nothing was written, and `core.errors.Unavailable` when it is u
 whether the call took effect.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
@@ -355,9 +355,16 @@ class CatalogueStore(Protocol):
         """Replace the whole."""
 
 
+class Models(Protocol):
+    """What model ids stand for."""
+
+    async def resolve(self, account: str, model_id: str) -> Model:
+        """The model with this id, or the default for an empty one; raises Invalid."""
+
+
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """ "Look at this prompt": a hint, never the truth. `thread_id` may be missing."""
+    """A hint to look at a prompt, never the truth. `thread_id` may be missing."""
 
     account: str
     prompt_id: str
@@ -395,7 +402,7 @@ class DeadLetters(Protocol):
         """Add a record."""
 
     async def take(self, account: str, limit: int) -> Sequence[DeadLetter]:
-        """Records of the account, hidden from others for some seconds; foreign ones are given back."""
+        """Records of the account, hidden for some seconds; foreign ones are given back."""
 
     async def give_back(self, letters: Sequence[DeadLetter]) -> None:
         """Make taken records visible again."""
@@ -450,7 +457,7 @@ class Finished:
 class Provider(Protocol):
     """An OpenAI-compatible endpoint."""
 
-    def stream(self, request: ProviderRequest) -> AsyncIterator[TextDelta | Finished]:
+    def stream(self, request: ProviderRequest) -> AsyncGenerator[TextDelta | Finished, None]:
         """The answer as it comes; raises ProviderFailed. Closing the iterator ends the call."""
 
 

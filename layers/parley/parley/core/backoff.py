@@ -10,7 +10,7 @@ MAX_RETRIES_CAP = 20
 
 
 def backoff_ms(base_seconds: float, attempt: int) -> int:
-    """The wait after failed attempt `attempt` (from 1): base · 2^(min(n, 10) − 1)."""
+    """The wait after failed attempt `attempt` (from 1): base * 2^(min(n, 10) - 1)."""
     return int(base_seconds * 1000 * 2 ** (min(max(attempt, 1), BACKOFF_STEPS) - 1))
 
 

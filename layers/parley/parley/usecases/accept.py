@@ -1,0 +1,191 @@
+"""Add a prompt: store it and its question durably, then hint that there is work.
+
+Flow "accept" of the architecture page; promises I4 (stored before answered), I5 (turns are
+numbered in commit order) and I7 (the same id twice runs nothing twice).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from parley.core.access import Principal, checked_id, checked_text
+from parley.core.backoff import MAX_RETRIES_CAP
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    Invalid,
+    NotFound,
+    PromptExists,
+    ThreadDeleted,
+    TooManyOpenTurns,
+    TurnTaken,
+    Unavailable,
+)
+from parley.core.policy import OPEN_TURNS_CAP, Policy
+from parley.core.prompt import Prompt, Status
+from parley.core.thread import QUESTION, Message, Role, Thread, title_of
+from parley.ports import (
+    Clock,
+    Ids,
+    Models,
+    PromptStore,
+    ThreadHead,
+    WakeUp,
+    WakeUps,
+)
+
+# With ten writers racing for the turns of one thread, the unluckiest wins its turn in the
+# tenth round at the latest; past that it is better to tell the caller.
+ACCEPT_TRIES = 12
+JITTER_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrompt:
+    """What a caller submits. Empty ids are made; `max_retries` None is the default."""
+
+    text: str
+    id: str = ""
+    thread_id: str = ""
+    model_id: str = ""
+    template: str = ""
+    max_retries: int | None = None
+    sync: bool = False
+
+
+def fingerprint(new: NewPrompt) -> str:
+    """Identifies the content of a submission: every field but `sync` (and the id itself)."""
+    content = [new.text, new.thread_id, new.model_id, new.template, new.max_retries]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Stores a prompt as the next turn of its thread."""
+
+    prompts: PromptStore
+    models: Models
+    wake_ups: WakeUps
+    clock: Clock
+    ids: Ids
+    policy: Policy
+
+    async def __call__(self, principal: Principal, new: NewPrompt) -> Prompt:
+        """The stored prompt: a new one, or the one that the same submission made before.
+
+        Raises Invalid, TooLarge, NotFound (a thread of somebody else), Conflict (the id
+        has other content), TooManyOpenTurns, ThreadDeleted, Busy.
+        """
+        new = self._completed(new)
+        await self.models.resolve(principal.account, new.model_id)
+        stored = await self._store(principal, new)
+        if stored.status is Status.SCHEDULED:
+            await self._wake(stored)
+        return stored
+
+    def _completed(self, new: NewPrompt) -> NewPrompt:
+        """The submission, checked, with its ids and defaults filled in."""
+        checked_text(new.text, "prompt")
+        if new.template:
+            checked_text(new.template, "template")
+        prompt_id = checked_id(new.id or self.ids.new("prom"), "id")
+        thread_id = checked_id(new.thread_id or prompt_id, "threadId")
+        retries = self.policy.default_max_retries if new.max_retries is None else new.max_retries
+        if not 0 <= retries <= MAX_RETRIES_CAP:
+            raise Invalid(f"maxRetries must be from 0 to {MAX_RETRIES_CAP}")
+        return NewPrompt(
+            new.text, prompt_id, thread_id, new.model_id, new.template, retries, new.sync
+        )
+
+    async def _store(self, principal: Principal, new: NewPrompt) -> Prompt:
+        for _ in range(ACCEPT_TRIES):
+            head = await self.prompts.thread_head(principal.account, new.thread_id)
+            self._check_thread(principal, head)
+            if len(head.open_turns) >= OPEN_TURNS_CAP:
+                return await self._repeated(
+                    principal,
+                    new,
+                    TooManyOpenTurns(f"the thread has {OPEN_TURNS_CAP} unfinished prompts"),
+                )
+            try:
+                return await self._commit(principal, new, head.thread)
+            except PromptExists:
+                return await self._repeated(principal, new, Busy("the id was in use"))
+            except (TurnTaken, Busy):
+                # Two accepts read the same next_turn; one commits, the condition on it
+                # refuses the other, which reads again: turns have no holes.
+                await self.clock.sleep(self.ids.fraction() * JITTER_SECONDS)
+        raise Busy("the thread is busy")
+
+    @staticmethod
+    def _check_thread(principal: Principal, head: ThreadHead) -> None:
+        if head.thread is None:
+            return
+        if not principal.sees(head.thread):
+            raise NotFound("no such thread")
+        if head.thread.deleted:
+            raise ThreadDeleted("the thread was deleted")
+
+    async def _commit(self, principal: Principal, new: NewPrompt, thread: Thread | None) -> Prompt:
+        now = self.clock.now()
+        turn = thread.next_turn if thread else 1
+        prompt = Prompt(
+            account=principal.account,
+            id=new.id,
+            thread_id=new.thread_id,
+            turn=turn,
+            user_id=principal.user_id,
+            status=Status.SCHEDULED,
+            created_at=now,
+            updated_at=now,
+            fingerprint=fingerprint(new),
+            max_retries=new.max_retries or 0,
+            sync=new.sync,
+            model_id=new.model_id,
+        )
+        question = Message(
+            account=principal.account,
+            thread_id=new.thread_id,
+            turn=turn,
+            part=QUESTION,
+            id=new.id,
+            role=Role.USER,
+            text=new.text,
+            created_at=now,
+            updated_at=now,
+            user_id=principal.user_id,
+            template=new.template,
+        )
+        started = None if thread else self._started(principal, new, now)
+        sweep = self.policy.sweep_ms
+        await self.prompts.accept(prompt, question, started, due=now + sweep, distance=sweep)
+        return prompt
+
+    @staticmethod
+    def _started(principal: Principal, new: NewPrompt, now: int) -> Thread:
+        return Thread(
+            account=principal.account,
+            id=new.thread_id,
+            title=title_of(new.text),
+            created_by=principal.user_id,
+            created_at=now,
+            updated_at=now,
+            user_ids=(principal.user_id,),
+            next_turn=2,
+        )
+
+    async def _repeated(self, principal: Principal, new: NewPrompt, otherwise: Exception) -> Prompt:
+        """The prompt that this submission made before; raises `otherwise` if there is none."""
+        stored = await self.prompts.prompt(principal.account, new.id)
+        if stored is None:
+            raise otherwise
+        if stored.fingerprint != fingerprint(new) or stored.user_id != principal.user_id:
+            raise Conflict("the id is taken by another prompt")
+        return stored
+
+    async def _wake(self, prompt: Prompt) -> None:
+        try:
+            await self.wake_ups.send(WakeUp(prompt.account, prompt.id, prompt.thread_id))
+        except (Busy, Unavailable):
+            # The prompt is stored; the sweeper finds it when its open turn is due (I11).
+            return

@@ -1,0 +1,235 @@
+"""One attempt: the answer as it streams, watched by its lease, its canceler and its limit.
+
+Four tasks race; the first to end decides how the attempt ends, and the others are
+canceled before anything is written. Canceling a task closes the provider's stream at once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from parley.core.access import TEXT_LIMIT_BYTES
+from parley.core.context import build_context
+from parley.core.errors import Busy, Invalid, ProviderFailed, TransitionRefused, Unavailable
+from parley.core.events import message_frame
+from parley.core.model import Model
+from parley.core.policy import Policy
+from parley.core.prompt import Prompt, Status, Usage
+from parley.core.thread import QUESTION, Message
+from parley.ports import (
+    Clock,
+    Finished,
+    Models,
+    PromptStore,
+    Provider,
+    ProviderRequest,
+    Publisher,
+    Secrets,
+    SubscriberStore,
+    TextDelta,
+    ThreadStore,
+)
+from parley.usecases.delivery import Delivery
+from parley.usecases.waiting import stop
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The provider gave a whole answer."""
+
+    text: str
+    finish_reason: str
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider did not, or Parley could not ask it."""
+
+    failure: ProviderFailed
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Somebody asked the attempt to cancel itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """The attempt has no right to write any more."""
+
+
+Verdict = Answered | Failed | CancelAsked | LeaseLost
+
+RENEW_AGAIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPorts:
+    """What an attempt works with."""
+
+    prompts: PromptStore
+    threads: ThreadStore
+    subscribers: SubscriberStore
+    models: Models
+    secrets: Secrets
+    provider: Provider
+    publisher: Publisher
+    clock: Clock
+    policy: Policy
+
+
+@dataclass
+class Attempt:
+    """An execution of a claimed prompt.
+
+    `lease_end` and `deadline` are on the monotonic clock: the end of the lease as known
+    when the claim was sent (so never later than what is stored), and the moment by which
+    the runner's time is nearly used up.
+    """
+
+    prompt: Prompt
+    ports: AttemptPorts
+    lease_end: float
+    deadline: float
+    first_token_at: int = 0
+    delivery: Delivery = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.delivery = Delivery(
+            prompt=self.prompt,
+            subscribers=self.ports.subscribers,
+            publisher=self.ports.publisher,
+            clock=self.ports.clock,
+            policy=self.ports.policy,
+            valid=self.valid,
+        )
+
+    def valid(self) -> bool:
+        """True while the lease certainly holds, by this machine's own clock."""
+        return self.ports.clock.monotonic() < self.lease_end - self.ports.policy.lease_margin
+
+    async def run(self) -> Verdict:
+        """Work until the first of answer, lost lease, cancel or limit. Writes nothing final."""
+        looking = asyncio.ensure_future(self.delivery.keep_looking())
+        # In the order of who wins when several are over at the same moment.
+        racers: list[Coroutine[Any, Any, Verdict]] = [
+            self._keep_lease(),
+            self._answer(),
+            self._watch(),
+            self._limit(),
+        ]
+        tasks = [asyncio.ensure_future(racer) for racer in racers]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(task.result() for task in tasks if task.done())
+        finally:
+            await stop(looking, *tasks)
+
+    async def _keep_lease(self) -> Verdict:
+        """Renew on an own timer, never delayed by a silent model or a slow socket."""
+        policy, clock = self.ports.policy, self.ports.clock
+        renew_at = self.lease_end - policy.lease + policy.renew_every
+        while True:
+            await clock.sleep(max(min(renew_at, self._own_end()) - clock.monotonic(), 0))
+            if not self.valid():
+                return LeaseLost()
+            sent = clock.monotonic()
+            try:
+                await self.ports.prompts.renew(self.prompt, clock.now() + policy.lease_ms)
+            except TransitionRefused:
+                return LeaseLost()
+            except (Busy, Unavailable):
+                renew_at = clock.monotonic() + RENEW_AGAIN_SECONDS
+                continue
+            self.lease_end = sent + policy.lease
+            renew_at = sent + policy.renew_every
+
+    def _own_end(self) -> float:
+        return self.lease_end - self.ports.policy.lease_margin
+
+    async def _watch(self) -> Verdict:
+        """Look once a second whether the prompt is still this attempt's, and still wanted."""
+        while True:
+            await self.ports.clock.sleep(self.ports.policy.look)
+            try:
+                stored = await self.ports.prompts.prompt(self.prompt.account, self.prompt.id)
+            except (Busy, Unavailable):
+                continue
+            if (
+                stored is None
+                or stored.status is not Status.RUNNING
+                or stored.lease_token != self.prompt.lease_token
+            ):
+                return LeaseLost()
+            if stored.cancel_requested:
+                return CancelAsked()
+
+    async def _limit(self) -> Verdict:
+        clock = self.ports.clock
+        end = min(self.deadline, clock.monotonic() + self.ports.policy.attempt_limit)
+        await clock.sleep(max(end - clock.monotonic(), 0))
+        return Failed(
+            ProviderFailed("time_limit", "the attempt took longer than it may", retryable=True)
+        )
+
+    async def _answer(self) -> Verdict:
+        try:
+            request = await self._request()
+            return await self._stream(request)
+        except ProviderFailed as failure:
+            return Failed(failure)
+        except (Busy, Unavailable) as error:
+            return Failed(ProviderFailed("unavailable", str(error), retryable=True))
+
+    async def _request(self) -> ProviderRequest:
+        prompt, ports = self.prompt, self.ports
+        try:
+            model = await ports.models.resolve(prompt.account, prompt.model_id)
+        except Invalid as error:
+            raise ProviderFailed("unknown_model", str(error), retryable=False) from None
+        context = await build_context(
+            ports.threads.context(prompt.account, prompt.thread_id, prompt.turn),
+            prompt.turn,
+            model.budget,
+        )
+        question = next(
+            (m for m in reversed(context) if (m.turn, m.part) == (prompt.turn, QUESTION)), None
+        )
+        if question is None:
+            raise ProviderFailed("question_gone", "the question was deleted", retryable=False)
+        self.delivery.open_with(message_frame(question))
+        api_key = await ports.secrets.secret(prompt.account, model.secret) if model.secret else ""
+        return _provider_request(model, api_key, question, context)
+
+    async def _stream(self, request: ProviderRequest) -> Verdict:
+        size = 0
+        async with contextlib.aclosing(self.ports.provider.stream(request)) as stream:
+            async for event in stream:
+                if isinstance(event, Finished):
+                    return Answered(self.delivery.text, event.finish_reason, event.usage)
+                size = self._add(event, size)
+                if size >= TEXT_LIMIT_BYTES:
+                    return Answered(self.delivery.text, "length", None)
+        raise ProviderFailed("cut", "the stream ended without a finish reason", retryable=True)
+
+    def _add(self, delta: TextDelta, size: int) -> int:
+        """Take a delta, cut where the text reaches the message limit; the new size in bytes."""
+        self.first_token_at = self.first_token_at or self.ports.clock.now()
+        data = delta.text.encode(errors="replace")
+        kept = data[: TEXT_LIMIT_BYTES - size]
+        self.delivery.add(kept.decode(errors="ignore"))
+        return size + len(data)
+
+
+def _provider_request(
+    model: Model, api_key: str, question: Message, context: list[Message]
+) -> ProviderRequest:
+    template = question.template or model.template
+    if template:
+        completion = template.replace("{prompt}", question.text)
+        return ProviderRequest(model=model, api_key=api_key, completion=completion)
+    messages = tuple((message.role.value, message.text) for message in context)
+    return ProviderRequest(model=model, api_key=api_key, messages=messages)

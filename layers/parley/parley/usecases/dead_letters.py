@@ -1,0 +1,54 @@
+"""The dead-letter queue, as an account's admin sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parley.core.access import Principal
+from parley.core.errors import Conflict, NotFound
+from parley.core.prompt import Prompt
+from parley.ports import DeadLetter, DeadLetters
+from parley.usecases.cancel import Retry
+
+TAKE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """Lists dead letters and gives their prompts a new turn."""
+
+    dead_letters: DeadLetters
+    retry: Retry
+
+    async def list(self, principal: Principal) -> Sequence[DeadLetter]:
+        """Records of the account, at most 100; they stay in the queue."""
+        principal.require_admin()
+        letters = await self.dead_letters.take(principal.account, TAKE)
+        await self.dead_letters.give_back(letters)
+        return letters
+
+    async def redrive(
+        self, principal: Principal, prompt_id: str = ""
+    ) -> tuple[Sequence[Prompt], Sequence[DeadLetter]]:
+        """Retry the prompts of the records (of one prompt, if named).
+
+        Answers the retried prompts and the records that were obsolete: their prompt is
+        gone or was retried already. Both kinds are deleted from the queue; whatever could
+        not be retried now stays in it and the error is raised.
+        """
+        principal.require_admin()
+        letters = list(await self.dead_letters.take(principal.account, TAKE))
+        retried: list[Prompt] = []
+        obsolete: list[DeadLetter] = []
+        try:
+            for letter in list(letters):
+                if prompt_id and letter.prompt_id != prompt_id:
+                    continue
+                try:
+                    retried.append(await self.retry(principal, letter.prompt_id))
+                except (NotFound, Conflict):
+                    obsolete.append(letter)
+                await self.dead_letters.forget(letter)
+                letters.remove(letter)
+        finally:
+            await self.dead_letters.give_back(letters)
+        return retried, obsolete

@@ -1,0 +1,159 @@
+"""Deltas of one attempt on their way to the thread's followers.
+
+One pump per subscription keeps its own offset and has one post in flight, carrying
+whatever has accumulated, so a slow subscriber delays nobody. A post whose outcome is
+unknown is repeated from the same offset: no gap, and a client can discard a repeat (I3).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from parley.core.errors import Busy, Unavailable
+from parley.core.events import Frame, delta_frames, prompt_frame
+from parley.core.policy import Policy
+from parley.core.prompt import Prompt
+from parley.ports import Clock, LiveText, Post, Publisher, Subscriber, SubscriberStore
+from parley.usecases.waiting import stop, within
+
+
+@dataclass
+class Delivery:
+    """Carries an attempt's growing text to its followers.
+
+    `valid` says whether the attempt may still speak: it is asked before every post, so
+    that an attempt that lost its lease posts nothing afterwards (I10).
+    """
+
+    prompt: Prompt
+    subscribers: SubscriberStore
+    publisher: Publisher
+    clock: Clock
+    policy: Policy
+    valid: Callable[[], bool]
+    text: str = ""
+    final: Sequence[Frame] | None = None
+    _opening: list[Frame] = field(init=False)
+    _pumps: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+    _live_length: int = -1
+
+    def __post_init__(self) -> None:
+        self._opening = [prompt_frame(self.prompt)]
+
+    def open_with(self, question: Frame) -> None:
+        """What followers that come from now on get first: the question, then the state."""
+        self._opening = [question, prompt_frame(self.prompt)]
+
+    def add(self, text: str) -> None:
+        """More of the answer."""
+        self.text += text
+        self._wake_pumps()
+
+    def _wake_pumps(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def look(self) -> None:
+        """Start pumps for new subscriptions, end those of gone ones; feed HTTP watchers."""
+        followers = await self.subscribers.followers(self.prompt.account, self.prompt.thread_id)
+        nonces = {subscriber.nonce for subscriber in followers.sockets}
+        for nonce in self._pumps.keys() - nonces:
+            await stop(self._pumps.pop(nonce))
+        for subscriber in followers.sockets:
+            if subscriber.nonce not in self._pumps:
+                pump = asyncio.create_task(self._pump(subscriber))
+                self._pumps[subscriber.nonce] = pump
+        if followers.watched and self._live_length != len(self.text) and self.valid():
+            self._live_length = len(self.text)
+            live = LiveText(self.prompt.id, self.prompt.run_count, self.text)
+            await self.subscribers.put_live(self.prompt.account, live, self.clock.now())
+
+    async def keep_looking(self) -> None:
+        """Look for followers once a second, until canceled."""
+        while True:
+            # An answer must not fail because its followers could not be read just now:
+            # they get everything from their own offset at the next look.
+            with contextlib.suppress(Busy, Unavailable):
+                await self.look()
+            await self.clock.sleep(self.policy.look)
+
+    async def close(self, final: Sequence[Frame]) -> None:
+        """Let every follower have the rest and the final frames, within bounded time.
+
+        Called after a finish is committed; any other end aborts before its commit, so that
+        no delta appears after a cancel was answered (I6).
+        Followers that came since the last look get the final frames alone: the answer's message has the whole text.
+        """
+        self.final = final
+        self._wake_pumps()
+        await within(self.clock, self.policy.farewell, self._farewell())
+        await self.abort()
+
+    async def _farewell(self) -> None:
+        await self.look()
+        if self._pumps:
+            await asyncio.wait(self._pumps.values())
+
+    async def abort(self) -> None:
+        """Stop at once; nothing is posted afterwards."""
+        pumps = list(self._pumps.values())
+        self._pumps.clear()
+        await stop(*pumps)
+
+    def _first_offset(self, subscriber: Subscriber) -> int:
+        attempt, offset = subscriber.known.get(self.prompt.id, (0, 0))
+        return min(offset, len(self.text)) if attempt == self.prompt.run_count else 0
+
+    async def _pump(self, subscriber: Subscriber) -> None:
+        offset = self._first_offset(subscriber)
+        if self.final is None and not await self._post_all(subscriber, self._opening):
+            return
+        while True:
+            moved = self._moved
+            if offset < len(self.text) and not self._arrived_late(subscriber, offset):
+                offset = await self._post_delta(subscriber, offset)
+                if offset < 0:
+                    return
+                if self.final is None:
+                    await self.clock.sleep(self.policy.delta_pause)
+            elif self.final is not None:
+                await self._post_all(subscriber, self.final)
+                return
+            else:
+                await moved.wait()
+
+    def _arrived_late(self, subscriber: Subscriber, offset: int) -> bool:
+        """True for a follower that has seen nothing and can have the whole message at once."""
+        return self.final is not None and offset == 0 and not subscriber.known
+
+    async def _post_delta(self, subscriber: Subscriber, offset: int) -> int:
+        """Post the text from `offset`; the offset to go on from, or -1 to end."""
+        frames = delta_frames(
+            self.prompt.thread_id, self.prompt.id, self.prompt.run_count, self.text, offset
+        )
+        frame = next(frames)
+        post = await self._post(subscriber, frame)
+        if post is Post.DELIVERED:
+            return int(frame["end"])
+        return offset if post is Post.UNKNOWN else -1
+
+    async def _post_all(self, subscriber: Subscriber, frames: Sequence[Frame]) -> bool:
+        """Post frames in order, each until its outcome is known; False to end."""
+        for frame in frames:
+            while (post := await self._post(subscriber, frame)) is Post.UNKNOWN:
+                await self.clock.sleep(self.policy.delta_pause)
+            if post is Post.GONE:
+                return False
+        return True
+
+    async def _post(self, subscriber: Subscriber, frame: Frame) -> Post:
+        # After the commit the outcome is everybody's to tell; before it, only the holder
+        # of the lease speaks.
+        if self.final is None and not self.valid():
+            return Post.GONE
+        post = await self.publisher.post(subscriber.connection_id, frame)
+        if post is Post.GONE:
+            await self.subscribers.drop_connection(subscriber.connection_id)
+        return post

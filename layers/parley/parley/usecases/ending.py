@@ -1,0 +1,82 @@
+"""What follows every transition to a terminal state, by whoever made it.
+
+The outcome is pushed to the thread's followers and the next open turn is woken. Commit
+first, then read the followers: a subscriber writes its subscription first and then reads
+the prompts, so one of the two always sees the other.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from parley.core.events import Frame, message_frame, prompt_frame
+from parley.core.policy import Policy
+from parley.core.prompt import Prompt
+from parley.core.thread import ANSWER
+from parley.ports import (
+    Clock,
+    Post,
+    PromptStore,
+    Publisher,
+    Subscriber,
+    SubscriberStore,
+    ThreadStore,
+    WakeUp,
+    WakeUps,
+)
+from parley.usecases.waiting import within
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Pushes outcomes and wakes the next turn."""
+
+    prompts: PromptStore
+    threads: ThreadStore
+    subscribers: SubscriberStore
+    publisher: Publisher
+    wake_ups: WakeUps
+    clock: Clock
+    policy: Policy
+
+    async def __call__(self, prompt: Prompt) -> None:
+        """After a transition to a terminal state, or when finding one made before.
+
+        Doing it twice is harmless: frames repeat a state, a wake-up is a hint.
+        """
+        await self.push(prompt)
+        await self.wake_next(prompt.account, prompt.thread_id)
+
+    async def push(self, prompt: Prompt) -> None:
+        """Tell every follower how the prompt ended, with its answer if it has one."""
+        followers = await self.subscribers.followers(prompt.account, prompt.thread_id)
+        if not followers.sockets:
+            return
+        frames = await self.outcome(prompt)
+        posts = [self.post_all(subscriber, frames) for subscriber in followers.sockets]
+        await within(self.clock, self.policy.farewell, asyncio.gather(*posts))
+
+    async def outcome(self, prompt: Prompt) -> list[Frame]:
+        """The frames that say how a prompt ended."""
+        frames = []
+        if prompt.response_message_id:
+            message = await self.threads.message(
+                prompt.account, prompt.thread_id, prompt.turn, ANSWER
+            )
+            frames = [message_frame(message)] if message else []
+        return [*frames, prompt_frame(prompt)]
+
+    async def post_all(self, subscriber: Subscriber, frames: list[Frame]) -> None:
+        """Post frames in order. One whose outcome is unknown is repeated once."""
+        for frame in frames:
+            post = await self.publisher.post(subscriber.connection_id, frame)
+            if post is Post.UNKNOWN:
+                post = await self.publisher.post(subscriber.connection_id, frame)
+            if post is Post.GONE:
+                await self.subscribers.drop_connection(subscriber.connection_id)
+                return
+
+    async def wake_next(self, account: str, thread_id: str) -> None:
+        """Wake the thread's next open turn: whoever ends the head does this."""
+        head = await self.prompts.head(account, thread_id)
+        if head is not None:
+            await self.wake_ups.send(WakeUp(account, head.prompt_id, thread_id))

@@ -1,0 +1,146 @@
+"""Follow a thread over a WebSocket: connect, subscribe, unsubscribe, ping."""
+
+from dataclasses import dataclass
+
+from parley.core.access import KeyRole, Principal
+from parley.core.errors import NotFound, TooManyConnections
+from parley.core.events import FRAME_BYTES, Frame, cut_message, encoded, message_state, prompt_state
+from parley.core.prompt import Prompt
+from parley.ports import (
+    Clock,
+    Connection,
+    Ids,
+    PromptQuery,
+    PromptStore,
+    Subscriber,
+    SubscriberStore,
+    ThreadStore,
+)
+
+NEWEST_MESSAGES = 20
+JUST_FINISHED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """The socket's calls, each of which answers the frame to send."""
+
+    subscribers: SubscriberStore
+    prompts: PromptStore
+    threads: ThreadStore
+    clock: Clock
+    ids: Ids
+    max_connections: int
+
+    async def connect(self, principal: Principal, connection_id: str) -> None:
+        """Register a connection; raises TooManyConnections, counting the live ones.
+
+        Counting before storing lets simultaneous connects pass the limit by as many as
+        there are: the limit protects from runaway clients, it is not a quota to bill.
+        """
+        live = await self.subscribers.count_connections(principal.account, self.max_connections)
+        if live >= self.max_connections:
+            raise TooManyConnections(f"the account has {self.max_connections} live connections")
+        await self.subscribers.add_connection(
+            Connection(
+                connection_id,
+                principal.account,
+                principal.user_id,
+                principal.role.value,
+                principal.key_hash,
+                self.clock.now(),
+            )
+        )
+
+    async def subscribe(
+        self, connection: Connection, thread_id: str, known: dict[str, tuple[int, int]]
+    ) -> Frame:
+        """Follow a thread; raises NotFound for one that is absent or not the caller's.
+
+        The subscription is written before the prompts are read, and an attempt commits
+        before it reads the subscribers: whichever way they interleave, one sees the other.
+        """
+        account = connection.account
+        thread = await self.threads.thread(account, thread_id)
+        if thread is None or thread.deleted or not principal_of(connection).sees(thread):
+            raise NotFound("no such thread")
+        nonce = self.ids.new("sub")
+        subscriber = Subscriber(connection.id, account, thread_id, connection.user_id, nonce, known)
+        await self.subscribers.subscribe(subscriber, self.clock.now())
+        head = await self.prompts.thread_head(account, thread_id)
+        unfinished = await self._prompts(account, [turn.prompt_id for turn in head.open_turns])
+        frame: Frame = {
+            "type": "subscribed",
+            "threadId": thread_id,
+            "nonce": nonce,
+            "prompts": [prompt_state(prompt) for prompt in unfinished],
+            "messages": [],
+            "truncated": False,
+        }
+        return await self._with_messages(frame, account, thread_id)
+
+    async def _prompts(self, account: str, ids: list[str]) -> list[Prompt]:
+        if not ids:
+            return []
+        query = PromptQuery(account, None, ids=tuple(ids), limit=len(ids))
+        found = (await self.prompts.prompts(query)).items
+        return sorted(found, key=lambda prompt: prompt.turn)
+
+    async def _with_messages(self, frame: Frame, account: str, thread_id: str) -> Frame:
+        """The frame with as many of the newest messages as fit, oldest first."""
+        page = await self.threads.messages(
+            account, thread_id, NEWEST_MESSAGES, "", newest_first=True
+        )
+        room = FRAME_BYTES - len(encoded(frame)) - 16
+        fitting: list[Frame] = []
+        for message in page.items:
+            state = message_state(message)
+            room -= len(encoded(state)) + 1
+            if room < 0:
+                if not fitting:
+                    fitting.append(cut_message(message, -room))
+                break
+            fitting.append(state)
+        return frame | {
+            "messages": fitting[::-1],
+            "truncated": bool(page.after) or len(fitting) < len(page.items),
+        }
+
+    async def unsubscribe(self, connection: Connection, thread_id: str) -> None:
+        """Stop following; a thread that is not followed is a success."""
+        await self.subscribers.unsubscribe(connection.id, connection.account, thread_id)
+
+    async def pong(self, connection: Connection, thread_id: str) -> Frame:
+        """The answer to a ping; with a thread, the states of its newest prompts.
+
+        A client that heard nothing of a state it reads here resubscribes.
+        """
+        frame: Frame = {"type": "pong", "prompts": []}
+        if not thread_id:
+            return frame
+        thread = await self.threads.thread(connection.account, thread_id)
+        if thread is None or thread.deleted or not principal_of(connection).sees(thread):
+            raise NotFound("no such thread")
+        query = PromptQuery(
+            connection.account, None, thread_id=thread_id, descending=True, limit=JUST_FINISHED
+        )
+        newest = (await self.prompts.prompts(query)).items
+        head = await self.prompts.thread_head(connection.account, thread_id)
+        listed = {prompt.id for prompt in newest}
+        older = [turn.prompt_id for turn in head.open_turns if turn.prompt_id not in listed]
+        states = [*await self._prompts(connection.account, older), *reversed(newest)]
+        return frame | {
+            "threadId": thread_id,
+            "prompts": [prompt_state(prompt) for prompt in states],
+        }
+
+    async def disconnect(self, connection_id: str) -> None:
+        """Forget a connection and its subscriptions."""
+        await self.subscribers.drop_connection(connection_id)
+
+
+def principal_of(connection: Connection) -> Principal:
+    """Who opened the connection."""
+    return Principal(
+        connection.account, connection.user_id, KeyRole(connection.role), connection.key_hash
+    )

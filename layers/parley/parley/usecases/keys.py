@@ -1,0 +1,109 @@
+"""Authenticate a caller; make, list and revoke keys; start an account."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
+from parley.core.errors import Invalid, NotFound, Unauthenticated
+from parley.ports import Clock, Ids, KeyStore, Publisher, SubscriberStore
+
+# A revoked key is refused everywhere after at most this long.
+REMEMBER_SECONDS = 50
+REMEMBERED = 1000
+NAME_CAP = 100
+
+
+@dataclass
+class Authenticate:
+    """Turns a key into who is calling, remembering keys for less than a minute."""
+
+    keys: KeyStore
+    monotonic: Callable[[], float] = time.monotonic
+    _remembered: dict[str, tuple[float, Principal]] = field(default_factory=dict)
+
+    async def __call__(self, key: str) -> Principal:
+        """Raises Unauthenticated for no key, an unknown or a revoked one."""
+        if not key:
+            raise Unauthenticated("no key was sent")
+        return await self.by_hash(key_hash(key))
+
+    async def by_hash(self, hash_: str) -> Principal:
+        """Who a stored key belongs to; raises Unauthenticated."""
+        known = self._remembered.get(hash_)
+        if known and known[0] > self.monotonic():
+            return known[1]
+        self._remembered.pop(hash_, None)
+        stored = await self.keys.key(hash_)
+        if stored is None or stored.revoked_at:
+            raise Unauthenticated("the key is unknown or revoked")
+        principal = Principal(stored.account, stored.user_id, stored.role, hash_)
+        if len(self._remembered) >= REMEMBERED:
+            self._remembered.clear()
+        self._remembered[hash_] = (self.monotonic() + REMEMBER_SECONDS, principal)
+        return principal
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Calls of an account's admin on its keys."""
+
+    keys: KeyStore
+    subscribers: SubscriberStore
+    publisher: Publisher
+    clock: Clock
+    ids: Ids
+
+    async def create(
+        self, principal: Principal, user_id: str, role: KeyRole, name: str
+    ) -> tuple[ApiKey, str]:
+        """A new key of the account, as stored, and the key itself: shown this once."""
+        principal.require_admin()
+        key = ApiKey(
+            account=principal.account,
+            id=self.ids.new("key"),
+            hash="",
+            user_id=checked_id(user_id or self.ids.new("usr"), "userId"),
+            role=role,
+            name=name.strip()[:NAME_CAP],
+            created_at=self.clock.now(),
+        )
+        return await issue(self.keys, self.ids, key)
+
+    async def list(self, principal: Principal) -> Sequence[ApiKey]:
+        """The keys of the account, without the keys themselves."""
+        principal.require_admin()
+        return await self.keys.keys(principal.account)
+
+    async def revoke(self, principal: Principal, key_id: str) -> ApiKey:
+        """Revoke a key and end its sockets; raises NotFound, Invalid for the caller's own."""
+        principal.require_admin()
+        stored = {key.id: key for key in await self.keys.keys(principal.account)}
+        if key_id not in stored:
+            raise NotFound("no such key")
+        if stored[key_id].hash == principal.key_hash:
+            raise Invalid("a key cannot revoke itself")
+        revoked = await self.keys.revoke_key(principal.account, key_id, self.clock.now())
+        if revoked is None:
+            raise NotFound("no such key")
+        connections = await self.subscribers.connections_of_key(principal.account, revoked.hash)
+        for connection in connections:
+            await self.publisher.disconnect(connection.id)
+            await self.subscribers.drop_connection(connection.id)
+        return revoked
+
+
+async def issue(keys: KeyStore, ids: Ids, key: ApiKey) -> tuple[ApiKey, str]:
+    """Store a key with a fresh secret; what is stored, and the secret: 256 random bits."""
+    secret = ids.token()
+    stored = ApiKey(
+        account=key.account,
+        id=key.id,
+        hash=key_hash(secret),
+        user_id=key.user_id,
+        role=key.role,
+        name=key.name,
+        created_at=key.created_at,
+    )
+    await keys.put_key(stored)
+    return stored, secret

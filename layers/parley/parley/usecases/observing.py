@@ -1,0 +1,40 @@
+"""What the runner tells about itself. Never text, never a provider's words (I9)."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from parley.core.prompt import Prompt
+
+if TYPE_CHECKING:
+    from parley.usecases.attempt import Attempt, Verdict
+
+
+class Observer(Protocol):
+    """Receives the events that logs and metrics are made of; times in ms."""
+
+    def claimed(self, prompt: Prompt, now: int) -> None:
+        """An attempt started."""
+
+    def attempted(self, prompt: Prompt, attempt: "Attempt", verdict: "Verdict", now: int) -> None:
+        """An attempt came to a verdict, nothing is written yet."""
+
+    def lease_lost(self, prompt: Prompt) -> None:
+        """An attempt found that it may not write any more."""
+
+    def abandoned(self, prompt: Prompt) -> None:
+        """A prompt was given up."""
+
+
+class Silent:
+    """An observer for tests that do not look at what is told."""
+
+    def claimed(self, prompt: Prompt, now: int) -> None:
+        pass
+
+    def attempted(self, prompt: Prompt, attempt: "Attempt", verdict: "Verdict", now: int) -> None:
+        pass
+
+    def lease_lost(self, prompt: Prompt) -> None:
+        pass
+
+    def abandoned(self, prompt: Prompt) -> None:
+        pass

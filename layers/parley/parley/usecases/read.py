@@ -1,0 +1,78 @@
+"""Read prompts: one, one with waiting, a list; with the text from the threads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parley.core.access import Principal
+from parley.core.policy import Policy
+from parley.core.prompt import Prompt
+from parley.core.thread import ANSWER, QUESTION, Message
+from parley.ports import Clock, Page, PromptQuery, PromptStore, ThreadStore
+from parley.usecases.cancel import owned
+from parley.usecases.waiting import poll
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A prompt with what belongs to it; `ahead` counts the thread's turns before it."""
+
+    prompt: Prompt
+    question: Message | None
+    answer: Message | None = None
+    ahead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPrompts:
+    """What the API shows of prompts."""
+
+    prompts: PromptStore
+    threads: ThreadStore
+    clock: Clock
+    policy: Policy
+
+    async def show(self, principal: Principal, prompt_id: str, wait: float = 0) -> Shown:
+        """The caller's prompt, after waiting up to `wait` seconds for a terminal state.
+
+        Raises NotFound, also if the prompt is removed while waiting.
+        """
+
+        async def look() -> Prompt:
+            return await owned(self.prompts, principal, prompt_id)
+
+        seconds = min(wait, self.policy.sync_budget)
+        prompt = await poll(self.clock, seconds, look, lambda found: found.status.terminal)
+        return await self.shown(prompt)
+
+    async def shown(self, prompt: Prompt) -> Shown:
+        """The prompt with its question, its answer, and the turns ahead of it."""
+        places = [(prompt.account, prompt.thread_id, prompt.turn, QUESTION)]
+        if prompt.response_message_id:
+            places.append((prompt.account, prompt.thread_id, prompt.turn, ANSWER))
+        parts = {message.part: message for message in await self.threads.messages_at(places)}
+        ahead = 0
+        if not prompt.status.terminal:
+            head = await self.prompts.thread_head(prompt.account, prompt.thread_id)
+            ahead = sum(turn.turn < prompt.turn for turn in head.open_turns)
+        return Shown(prompt, parts.get(QUESTION), parts.get(ANSWER), ahead)
+
+    async def list(self, principal: Principal, query: PromptQuery) -> Page[Shown]:
+        """A page of the caller's prompts (an admin's: of the account), with their questions."""
+        if query.thread_id:
+            thread = await self.threads.thread(principal.account, query.thread_id)
+            if thread is None or not principal.sees(thread):
+                return Page(())
+        page = await self.prompts.prompts(query)
+        questions = await self._questions(page.items)
+        shown = [Shown(prompt, questions.get(prompt.id)) for prompt in page.items]
+        return Page(shown, page.after)
+
+    async def count(self, query: PromptQuery, cap: int) -> int:
+        """How many prompts match, not counting past `cap`."""
+        return await self.prompts.count_prompts(query, cap)
+
+    async def _questions(self, prompts: Sequence[Prompt]) -> dict[str, Message]:
+        places = [(p.account, p.thread_id, p.turn, QUESTION) for p in prompts]
+        if not places:
+            return {}
+        return {message.id: message for message in await self.threads.messages_at(places)}

@@ -1,0 +1,261 @@
+"""Run a prompt that a wake-up points at: claim, answer, finish; or fail, cancel, give up.
+
+The story of the runner, from the wake-up to the moment when its message may be deleted.
+"""
+
+import math
+from dataclasses import dataclass
+
+from parley.core import lifecycle
+from parley.core.backoff import next_attempt_at
+from parley.core.errors import Busy, ProviderFailed, TransitionRefused, Unavailable
+from parley.core.events import message_frame, prompt_frame
+from parley.core.lifecycle import Failure
+from parley.core.prompt import OpenTurn, Outcome, Prompt, Status
+from parley.core.thread import ANSWER, Message, Role, answer_id
+from parley.ports import DeadLetter, DeadLetters, Ids, WakeUp
+from parley.usecases.attempt import (
+    Answered,
+    Attempt,
+    AttemptPorts,
+    CancelAsked,
+    Failed,
+    LeaseLost,
+    Verdict,
+)
+from parley.usecases.ending import Ending
+from parley.usecases.observing import Observer
+
+COMMIT_PAUSE_SECONDS = 0.2
+CLAIM_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The wake-up's message may be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The wake-up's message is to be shown again after so many seconds."""
+
+    seconds: int
+
+
+Result = Done | Again
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Looks at the prompt of a wake-up and does what its state calls for."""
+
+    ports: AttemptPorts
+    ending: Ending
+    dead_letters: DeadLetters
+    ids: Ids
+    observer: Observer
+
+    async def __call__(self, wake_up: WakeUp, *, alone: bool, deadline: float) -> Result:
+        """Returns what is to become of the wake-up's message.
+
+        `alone`: no other prompt is in this invocation. `deadline`: monotonic seconds by
+        which attempts must have ended.
+        """
+        turn = await self._turn_of(wake_up)
+        if turn is None:
+            return await self._settle(wake_up, alone=alone)
+        claimed = await self._claim(turn, alone=alone)
+        if claimed is None:
+            return await self._settle(wake_up, alone=alone)
+        prompt, lease_end = claimed
+        self.observer.claimed(prompt, self.ports.clock.now())
+        attempt = Attempt(prompt, self.ports, lease_end, deadline)
+        verdict = await attempt.run()
+        self.observer.attempted(prompt, attempt, verdict, self.ports.clock.now())
+        try:
+            return await self._conclude(attempt, verdict)
+        except TransitionRefused:
+            # The lease went to another attempt, the prompt was evicted, or this very
+            # write took effect and its response was lost: the stored state says which.
+            return await self._settle(wake_up, alone=alone)
+        finally:
+            await attempt.delivery.abort()
+
+    async def _turn_of(self, wake_up: WakeUp) -> OpenTurn | None:
+        """The head of the prompt's thread, if it is this prompt's turn.
+
+        Turns only grow and the head leaves only by ending, so once a turn was seen at the
+        head, no earlier one can be open again: the claim, conditional on the turn, needs
+        no second look (I5).
+        """
+        thread_id = wake_up.thread_id
+        if not thread_id:
+            prompt = await self.ports.prompts.prompt(wake_up.account, wake_up.prompt_id)
+            if prompt is None:
+                return None
+            thread_id = prompt.thread_id
+        head = await self.ports.prompts.head(wake_up.account, thread_id)
+        return head if head is not None and head.prompt_id == wake_up.prompt_id else None
+
+    async def _claim(self, turn: OpenTurn, *, alone: bool) -> tuple[Prompt, float] | None:
+        """The claimed prompt and the monotonic end of its lease, or None if refused."""
+        token = self.ids.token()
+        clock, policy = self.ports.clock, self.ports.policy
+        for last in range(CLAIM_TRIES - 1, -1, -1):
+            lease_end = clock.monotonic() + policy.lease
+            now = clock.now()
+            try:
+                prompt = await self.ports.prompts.claim(
+                    turn, token, now, now + policy.lease_ms, alone=alone
+                )
+            except TransitionRefused:
+                return None
+            except (Busy, Unavailable):
+                # The claim may have taken effect: asking again with the same token finds
+                # it ("mine already") instead of waiting for a lease that nobody keeps.
+                if not last:
+                    raise
+                await clock.sleep(COMMIT_PAUSE_SECONDS)
+                continue
+            stored_end = clock.monotonic() + (prompt.lease_until - clock.now()) / 1000
+            return prompt, min(lease_end, stored_end)
+        raise AssertionError("unreachable")
+
+    async def _settle(self, wake_up: WakeUp, *, alone: bool) -> Result:
+        """No attempt is to be started by this wake-up: do what the stored state calls for."""
+        prompt = await self.ports.prompts.prompt(wake_up.account, wake_up.prompt_id)
+        if prompt is None:
+            return Done()
+        now = self.ports.clock.now()
+        if prompt.status.terminal:
+            # Its runner may have died between the commit and the push.
+            await self.ending(prompt)
+            return Done()
+        if prompt.status is Status.ERRORED and prompt.next_attempt_at > now:
+            return Again(math.ceil((prompt.next_attempt_at - now) / 1000))
+        if lifecycle.expired(prompt, now):
+            return await self._take_over(prompt, now)
+        if prompt.losses and not alone and prompt.status is not Status.RUNNING:
+            await self._wake_alone(prompt)
+        # Parked behind an earlier turn (whoever ends it wakes this one), or running with
+        # a live lease: both go on without this wake-up.
+        return Done()
+
+    async def _take_over(self, prompt: Prompt, now: int) -> Result:
+        """The runner of the last attempt is gone."""
+        if prompt.cancel_requested:
+            await self.ending(
+                await self.ports.prompts.cancel_expired(prompt.account, prompt.id, now)
+            )
+        elif lifecycle.to_give_up(prompt, now):
+            await self.dead_letters.record(DeadLetter(prompt.account, prompt.id, "lost"))
+            given_up = await self.ports.prompts.give_up(prompt.account, prompt.id, now)
+            self.observer.abandoned(given_up)
+            await self.ending(given_up)
+        else:
+            await self._wake_alone(prompt)
+        return Done()
+
+    async def _wake_alone(self, prompt: Prompt) -> None:
+        wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
+        await self.ending.wake_ups.send(wake_up, alone=True)
+
+    async def _conclude(self, attempt: Attempt, verdict: Verdict) -> Result:
+        if isinstance(verdict, LeaseLost):
+            await attempt.delivery.abort()
+            self.observer.lease_lost(attempt.prompt)
+            raise TransitionRefused("lease lost")
+        if isinstance(verdict, Answered):
+            return await self._finish(attempt, verdict)
+        await attempt.delivery.abort()
+        if isinstance(verdict, CancelAsked):
+            return await self._cancel(attempt)
+        return await self._fail(attempt, verdict)
+
+    async def _finish(self, attempt: Attempt, answered: Answered) -> Result:
+        prompts, clock = self.ports.prompts, self.ports.clock
+        answer = self._message(attempt, answered.text, answered.finish_reason)
+        while True:
+            try:
+                prompt = await prompts.finish(attempt.prompt, clock.now(), answer, answered.usage)
+                break
+            except (Busy, Unavailable):
+                # Repeating is safe: the answer's key is derived, and a finish that took
+                # effect is recognised by it (I2).
+                await self._pause(attempt)
+        await attempt.delivery.close([message_frame(answer), prompt_frame(prompt)])
+        await self.ending.wake_next(prompt.account, prompt.thread_id)
+        return Done()
+
+    async def _cancel(self, attempt: Attempt) -> Result:
+        prompts, clock = self.ports.prompts, self.ports.clock
+        text = attempt.delivery.text
+        partial = self._message(attempt, text, "canceled", partial=True) if text else None
+        while True:
+            try:
+                prompt = await prompts.cancel_running(attempt.prompt, clock.now(), partial, None)
+                break
+            except (Busy, Unavailable):
+                await self._pause(attempt)
+        await self.ending(prompt)
+        return Done()
+
+    async def _fail(self, attempt: Attempt, failed: Failed) -> Result:
+        failure = failed.failure
+        now = self.ports.clock.now()
+        base = self.ports.policy.backoff_base
+        again = next_attempt_at(attempt.prompt, failure, now, base)
+        stored = Failure(failure.reason, failure.detail)
+        if again is None:
+            return await self._abandon(attempt, failure, stored)
+        while True:
+            try:
+                prompt = await self.ports.prompts.fail(attempt.prompt, now, stored, again)
+                break
+            except (Busy, Unavailable):
+                await self._pause(attempt)
+        await self.ending.push(prompt)
+        return Again(math.ceil((again - now) / 1000))
+
+    async def _abandon(self, attempt: Attempt, failure: ProviderFailed, stored: Failure) -> Result:
+        outcome = Outcome.FAILED if failure.retryable else Outcome.REFUSED
+        if failure.retryable:
+            # Before the commit: a crash in between leaves a record too many (redriving it
+            # is refused and forgets it), never an abandoned prompt that nobody hears of.
+            letter = DeadLetter(attempt.prompt.account, attempt.prompt.id, failure.reason)
+            await self.dead_letters.record(letter)
+        while True:
+            try:
+                prompt = await self.ports.prompts.abandon(
+                    attempt.prompt, self.ports.clock.now(), stored, outcome
+                )
+                break
+            except (Busy, Unavailable):
+                await self._pause(attempt)
+        self.observer.abandoned(prompt)
+        await self.ending(prompt)
+        return Done()
+
+    async def _pause(self, attempt: Attempt) -> None:
+        """Wait before a write is repeated; raises TransitionRefused when the lease is over."""
+        await self.ports.clock.sleep(COMMIT_PAUSE_SECONDS)
+        if not attempt.valid():
+            raise TransitionRefused("lease over")
+
+    def _message(
+        self, attempt: Attempt, text: str, finish_reason: str, *, partial: bool = False
+    ) -> Message:
+        prompt, now = attempt.prompt, self.ports.clock.now()
+        return Message(
+            account=prompt.account,
+            thread_id=prompt.thread_id,
+            turn=prompt.turn,
+            part=ANSWER,
+            id=answer_id(prompt.id, prompt.turn),
+            role=Role.ASSISTANT,
+            text=text,
+            created_at=now,
+            updated_at=now,
+            finish_reason=finish_reason,
+            partial=partial,
+        )

@@ -1,0 +1,98 @@
+"""Find what lost wake-ups and lost runners left behind, and make it move again (I1, I11)."""
+
+import asyncio
+from dataclasses import dataclass
+
+from parley.core import lifecycle
+from parley.core.errors import TransitionRefused
+from parley.core.policy import SWEEP_DISTANCE_CAP_MS, Policy
+from parley.core.prompt import OpenTurn, Prompt, Status
+from parley.ports import Clock, DeadLetter, DeadLetters, PromptStore, ThreadStore, WakeUp
+from parley.usecases.cancel import DeleteThread
+from parley.usecases.ending import Ending
+from parley.usecases.observing import Observer
+
+PAGE = 100
+AT_ONCE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Looks at every open turn that is due."""
+
+    prompts: PromptStore
+    threads: ThreadStore
+    ending: Ending
+    delete_thread: DeleteThread
+    dead_letters: DeadLetters
+    clock: Clock
+    policy: Policy
+    observer: Observer
+
+    async def __call__(self, budget: float) -> int:
+        """Look for at most `budget` seconds; how many turns were looked at."""
+        until = self.clock.monotonic() + budget
+        seen: set[OpenTurn] = set()
+        while self.clock.monotonic() < until:
+            turns = await self.prompts.due(self.clock.now(), PAGE)
+            # The index lags behind the table: a turn that was just moved may be listed
+            # as it was, and is no reason to go on.
+            fresh = [turn for turn in turns if turn not in seen]
+            if not fresh:
+                break
+            for start in range(0, len(fresh), AT_ONCE):
+                if self.clock.monotonic() >= until:
+                    break
+                batch = fresh[start : start + AT_ONCE]
+                seen.update(batch)
+                await asyncio.gather(*(self._look(turn) for turn in batch))
+        for thread in await self.threads.deletions_due(self.clock.now(), PAGE):
+            if self.clock.monotonic() >= until:
+                break
+            await self.delete_thread.go_on(thread.account, thread.id, until)
+        return len(seen)
+
+    async def _look(self, turn: OpenTurn) -> None:
+        prompt = await self.prompts.prompt(turn.account, turn.prompt_id)
+        if prompt is None or prompt.status.terminal or not lifecycle.same_place(prompt, turn):
+            return  # gone since the index was written
+        try:
+            if prompt.status is Status.RUNNING:
+                await self._look_at_running(turn, prompt)
+            else:
+                await self._look_at_waiting(turn, prompt)
+        except TransitionRefused:
+            return  # it moved since it was read: whoever moved it takes care of it
+
+    async def _look_at_running(self, turn: OpenTurn, prompt: Prompt) -> None:
+        now = self.clock.now()
+        if not lifecycle.expired(prompt, now):
+            await self.prompts.move_due(turn, prompt.lease_until + 1, turn.distance)
+        elif prompt.cancel_requested:
+            canceled = await self.prompts.cancel_expired(prompt.account, prompt.id, now)
+            await self.ending(canceled)
+        elif lifecycle.to_give_up(prompt, now):
+            await self.dead_letters.record(DeadLetter(prompt.account, prompt.id, "lost"))
+            given_up = await self.prompts.give_up(prompt.account, prompt.id, now)
+            self.observer.abandoned(given_up)
+            await self.ending(given_up)
+        else:
+            await self._wake(prompt, alone=True)
+            await self.prompts.move_due(turn, now + self.policy.sweep_ms, turn.distance)
+
+    async def _look_at_waiting(self, turn: OpenTurn, prompt: Prompt) -> None:
+        now = self.clock.now()
+        if not lifecycle.claimable(prompt, now):
+            await self.prompts.move_due(turn, prompt.next_attempt_at, turn.distance)
+            return
+        head = await self.prompts.head(turn.account, turn.thread_id)
+        if head is not None and head.turn == turn.turn:
+            await self._wake(prompt, alone=prompt.losses > 0)
+        # Each look doubles the distance to the next one, so that the wake-ups of a
+        # backlog are not multiplied by the sweeps that see it waiting.
+        distance = min(turn.distance * 2, max(SWEEP_DISTANCE_CAP_MS, self.policy.sweep_ms))
+        await self.prompts.move_due(turn, now + distance, distance)
+
+    async def _wake(self, prompt: Prompt, *, alone: bool) -> None:
+        wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
+        await self.ending.wake_ups.send(wake_up, alone=alone)
