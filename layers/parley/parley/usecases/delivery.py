@@ -84,7 +84,8 @@ class Delivery:
 
         Called after a finish is committed; any other end aborts before its commit, so that
         no delta appears after a cancel was answered (I6).
-        Followers that came since the last look get the final frames alone: the answer's message has the whole text.
+        Followers that came since the last look get the final frames alone: the answer's
+        message has the whole text.
         """
         self.final = final
         self._wake_pumps()
