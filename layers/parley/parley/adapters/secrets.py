@@ -1,0 +1,70 @@
+"""The secrets port over the parameter store of Systems Manager."""
+
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from parley.adapters.aws import AwsCalls, client_config, error_code
+from parley.core.errors import Busy, ProviderFailed
+from parley.ports import Clock
+
+CACHE_SECONDS = 60.0
+MISSING = frozenset({"ParameterNotFound", "ParameterVersionNotFound", "ValidationException"})
+
+
+class ParameterStoreSecrets:
+    """Secrets of an account at `{prefix}/{account}/{name}`.
+
+    A value is used for at most 60 s after it was asked for, so a changed or deleted
+    secret takes effect within a minute.
+    """
+
+    def __init__(self, prefix: str, calls: AwsCalls, clock: Clock) -> None:
+        self._prefix = prefix.rstrip("/")
+        self._calls = calls
+        self._clock = clock
+        self._cache: dict[str, tuple[float, str]] = {}
+
+    async def secret(self, account: str, name: str) -> str:
+        """The value, without white space around it; empty for an empty name.
+
+        Raises ProviderFailed: `secret_missing` (not retryable) if it is not there,
+        `secret_unavailable` (retryable) if the store cannot say.
+        """
+        if not name:
+            return ""
+        now = self._clock.monotonic()
+        # Values that no call asks for again are not kept longer than the others.
+        self._cache = {path: held for path, held in self._cache.items() if held[0] > now}
+        path = f"{self._prefix}/{account}/{name}"
+        if path in self._cache:
+            return self._cache[path][1]
+        value = await self._fetch(path, name)
+        self._cache[path] = (now + CACHE_SECONDS, value)
+        return value
+
+    async def _fetch(self, path: str, name: str) -> str:
+        """Errors repeat none of AWS's words: those name roles, and a prompt's owner reads these."""
+        try:
+            answer = await self._calls.call("get_parameter", Name=path, WithDecryption=True)
+        except ClientError as error:
+            if error_code(error) in MISSING:
+                detail = f"the account has no secret named {name!r}"
+                raise ProviderFailed("secret_missing", detail, retryable=False) from None
+            raise _unavailable() from error
+        except (Busy, BotoCoreError) as error:
+            raise _unavailable() from error
+        value: str = answer["Parameter"]["Value"]
+        return value.strip()
+
+
+def _unavailable() -> ProviderFailed:
+    detail = "the parameter store could not be read"
+    return ProviderFailed("secret_unavailable", detail, retryable=True)
+
+
+def parameter_store_calls(threads: int = 4) -> AwsCalls:
+    """The parameter store of the function's region.
+
+    A session of its own, because boto3's default one must not make two clients at once.
+    """
+    return AwsCalls(lambda: Session().client("ssm", config=client_config(threads)), threads)

@@ -1,0 +1,135 @@
+"""The parameter store adapter on moto, and its cache on a clock that the test moves."""
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from moto import mock_aws
+from parley.adapters.aws import AwsCalls
+from parley.adapters.secrets import CACHE_SECONDS, ParameterStoreSecrets, parameter_store_calls
+from parley.core.errors import ProviderFailed
+
+A = "1111-1111-1111"
+B = "2222-2222-2222"
+
+
+class MovableClock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> int:
+        return int(self.seconds * 1000)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def ssm(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield boto3.client("ssm")
+
+
+@pytest.fixture
+def secrets(ssm, clock) -> ParameterStoreSecrets:
+    return ParameterStoreSecrets("/parley/dev", parameter_store_calls(), clock)
+
+
+def put(ssm, path: str, value: str) -> None:
+    ssm.put_parameter(Name=path, Value=value, Type="SecureString", Overwrite=True)
+
+
+async def failure(secrets: ParameterStoreSecrets, account: str, name: str) -> ProviderFailed:
+    with pytest.raises(ProviderFailed) as caught:
+        await secrets.secret(account, name)
+    return caught.value
+
+
+async def test_a_secret_is_found_decrypted_under_prefix_and_account(ssm, secrets):
+    put(ssm, f"/parley/dev/{A}/openai", "sk-a")
+    put(ssm, f"/parley/dev/{B}/openai", "sk-b")
+    assert await secrets.secret(A, "openai") == "sk-a"
+    assert await secrets.secret(B, "openai") == "sk-b"
+
+
+async def test_white_space_around_a_value_is_dropped(ssm, secrets):
+    put(ssm, f"/parley/dev/{A}/openai", "sk-a\n")
+    assert await secrets.secret(A, "openai") == "sk-a"
+
+
+async def test_an_empty_name_is_a_provider_without_a_key(secrets):
+    assert await secrets.secret(A, "") == ""
+
+
+@pytest.mark.parametrize("name", ["absent", "not a name!", "openai:7"])
+async def test_a_missing_secret_is_not_retried(ssm, secrets, name):
+    put(ssm, f"/parley/dev/{A}/openai", "sk-a")
+    failed = await failure(secrets, A, name)
+    assert (failed.reason, failed.retryable) == ("secret_missing", False)
+    assert "parley" not in failed.detail
+
+
+async def test_a_missing_secret_is_looked_for_again(ssm, secrets):
+    await failure(secrets, A, "openai")
+    put(ssm, f"/parley/dev/{A}/openai", "sk-a")
+    assert await secrets.secret(A, "openai") == "sk-a"
+
+
+async def test_a_changed_secret_takes_effect_after_60_seconds(ssm, secrets, clock):
+    put(ssm, f"/parley/dev/{A}/openai", "sk-old")
+    await secrets.secret(A, "openai")
+    put(ssm, f"/parley/dev/{A}/openai", "sk-new")
+    clock.seconds += CACHE_SECONDS - 1
+    assert await secrets.secret(A, "openai") == "sk-old"
+    clock.seconds += 1
+    assert await secrets.secret(A, "openai") == "sk-new"
+
+
+async def test_values_that_may_not_be_used_any_more_are_dropped(ssm, secrets, clock):
+    put(ssm, f"/parley/dev/{A}/openai", "sk-a")
+    put(ssm, f"/parley/dev/{B}/openai", "sk-b")
+    await secrets.secret(A, "openai")
+    clock.seconds += CACHE_SECONDS
+    await secrets.secret(B, "openai")
+    assert "sk-a" not in repr(secrets.__dict__)
+
+
+def refusing(error: Exception) -> AwsCalls:
+    class Client:
+        def get_parameter(self, **_: Any) -> dict[str, Any]:
+            raise error
+
+    return AwsCalls(Client, 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "AccessDeniedException", "Message": "role r"}}, "Get"),
+        ClientError({"Error": {"Code": "ThrottlingException", "Message": "role r"}}, "Get"),
+        ClientError({"Error": {"Code": "InvalidKeyId", "Message": "role r"}}, "Get"),
+        NoCredentialsError(),
+    ],
+)
+async def test_a_store_that_cannot_say_is_retried_and_not_quoted(clock, error):
+    failed = await failure(ParameterStoreSecrets("/p", refusing(error), clock), A, "openai")
+    assert (failed.reason, failed.retryable) == ("secret_unavailable", True)
+    assert failed.detail == "the parameter store could not be read"
+
+
+def test_no_client_is_made_before_the_first_call(clock, monkeypatch):
+    monkeypatch.setattr("parley.adapters.secrets.Session", None)
+    ParameterStoreSecrets("/p", parameter_store_calls(), clock)
