@@ -44,7 +44,7 @@ build: $(TOOLS)/.sam ## Build for AWS (RUNTIME, ARCHITECTURE)
 
 deploy: build ## Build and deploy to AWS, guided (STACK, RUNTIME, ARCHITECTURE)
 	$(SAM) deploy --guided --stack-name $(STACK) \
-	  --parameter-overrides Runtime=$(RUNTIME) Architecture=$(ARCHITECTURE)
+	  --parameter-overrides Runtime=$(RUNTIME) Architecture=$(ARCHITECTURE) Release=$$(date +%s)
 	@echo "Now: .venv/bin/parley bootstrap --stack $(STACK)"
 
 lock: $(UV) ## Pin every dependency anew: uv.lock, the layers, the tools

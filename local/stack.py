@@ -44,6 +44,7 @@ SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 EMULATOR_PYTHON = ROOT / ".tools" / "emulator" / "bin" / "python"
 UV_BIN = ROOT / ".tools" / "uv" / "bin"
 PYTHON_BIN = Path(sys.executable).parent
+STAMP = ".fingerprint"
 DEFAULT_PORT = 9357
 STACK_NAME = "parley"
 BUCKET = "parley-artifacts"
@@ -156,7 +157,7 @@ def fingerprint() -> str:
 
 async def build(progress: Progress) -> None:
     """`sam build`, unless the sources are the ones of the last build."""
-    stamp = BUILD / ".fingerprint"
+    stamp = BUILD / STAMP
     with locked(LOCAL / "build.lock"):
         wanted = fingerprint()
         if stamp.exists() and stamp.read_text() == wanted:
@@ -185,10 +186,10 @@ async def build(progress: Progress) -> None:
             stamp.write_text(wanted)
 
 
-def parameters(options: Options, emulator: Emulator) -> dict[str, str]:
+def template_parameters(options: Options, emulator: Emulator) -> dict[str, str]:
     """The template's parameters for this machine, the user's own last."""
     snap_start = "PublishedVersions" if sys.version_info >= (3, 12) else "None"
-    return {
+    values = {
         "Runtime": RUNTIME,
         "Architecture": ARCHITECTURE,
         "SnapStart": snap_start,
@@ -199,6 +200,8 @@ def parameters(options: Options, emulator: Emulator) -> dict[str, str]:
         "SocketEndpointBase": f"{emulator.endpoint}/_aws/execute-api",
         **options.parameters,
     }
+    release = hashlib.sha256(f"{(BUILD / STAMP).read_text()} {values}".encode()).hexdigest()
+    return {**values, "Release": release[:10]}
 
 
 async def deploy(options: Options, emulator: Emulator) -> dict[str, str]:
@@ -223,7 +226,7 @@ async def deploy(options: Options, emulator: Emulator) -> dict[str, str]:
         "--no-confirm-changeset",
     ]
     command += ["--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"]
-    command += [f"{name}={value}" for name, value in parameters(options, emulator).items()]
+    command += [f"{name}={value}" for name, value in template_parameters(options, emulator).items()]
     await run("sam deploy", command, options.home / "deploy.log", emulator.environment())
     return await asyncio.to_thread(outputs)
 
