@@ -1,0 +1,88 @@
+"""The conditions under which prompts and threads are written, each with its race."""
+
+from parley.adapters.dynamodb_expressions import Condition, Update
+from parley.adapters.dynamodb_items import thread_key
+from parley.adapters.dynamodb_table import Refusal
+from parley.core.errors import ThreadDeleted, TurnTaken
+from parley.core.prompt import OpenTurn, Prompt, Status
+
+ABSENT = Condition("attribute_not_exists(#pk)")
+PRESENT = Condition("attribute_exists(#pk)")
+
+
+def held(prompt: Prompt) -> Condition:
+    """The attempt still has its lease (I10).
+
+    Race: attempt 1 stalls past its lease, attempt 2 takes over with a token of its own,
+    attempt 1 wakes up and writes its answer. It finds another token, or none at all, for
+    every end of an attempt takes the token away.
+    """
+    return Condition(
+        "#lease_token = :held AND #status = :running",
+        {":held": prompt.lease_token, ":running": Status.RUNNING},
+    )
+
+
+def unmoved(prompt: Prompt) -> Condition:
+    """Nothing that a transition's condition looks at has changed since the read.
+
+    Race: the sweeper reads an expired lease and gives the prompt up, meanwhile a late
+    renewal, a takeover or a cancel arrives: the lease's end, the count of attempts or the
+    status has moved. Thread and turn tell a removed prompt from a new one of its id.
+    """
+    seen = {
+        "thread_id": prompt.thread_id,
+        "turn": prompt.turn,
+        "status": prompt.status,
+        "run_count": prompt.run_count,
+        "lease_until": prompt.lease_until,
+        "cancel_requested": prompt.cancel_requested,
+    }
+    texts = [f"#{n} = :seen_{n}" if v else f"attribute_not_exists(#{n})" for n, v in seen.items()]
+    return Condition(" AND ".join(texts), {f":seen_{n}": v for n, v in seen.items() if v})
+
+
+def waiting(turn: OpenTurn, now: int, *, alone: bool) -> Condition:
+    """The prompt waits, at the place of the head that was seen, and is no suspect here.
+
+    Race: between the look at the head and the claim the prompt is canceled and retried,
+    and has its turn behind others now. `lifecycle.claim` draws it.
+    """
+    innocent = "" if alone else " AND attribute_not_exists(#losses)"
+    return Condition(
+        "#thread_id = :thread_id AND #turn = :turn AND (#status = :scheduled"
+        " OR (#status = :errored AND #next_attempt_at <= :now))" + innocent,
+        {
+            ":thread_id": turn.thread_id,
+            ":turn": turn.turn,
+            ":scheduled": Status.SCHEDULED,
+            ":errored": Status.ERRORED,
+            ":now": now,
+        },
+    )
+
+
+def advance_thread(account: str, thread_id: str, turn: int) -> Update:
+    """Take turn `turn`.
+
+    Race: two accepts read `next_turn` 7; both write turn 7 only if it still is 7, so one
+    of them gets it and the other reads again. Turns are numbered as they are committed,
+    without holes, and nothing is added to a thread once it is marked deleted.
+    """
+    return Update(
+        thread_key(account, thread_id),
+        sets={"next_turn": turn + 1},
+        condition=Condition(
+            "#next_turn = :turn AND attribute_not_exists(#deleted)", {":turn": turn}
+        ),
+    )
+
+
+def raise_if_thread_refused(refusal: Refusal, now_seconds: int) -> None:
+    """Tell a deleted thread, whose mark has not expired, from a turn that is taken."""
+    if not refusal.refused:
+        return
+    item = refusal.item or {}
+    if item.get("deleted") and item.get("expires_at", now_seconds + 1) > now_seconds:
+        raise ThreadDeleted("the thread was deleted") from None
+    raise TurnTaken from None

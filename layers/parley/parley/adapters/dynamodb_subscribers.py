@@ -1,0 +1,157 @@
+"""Connections, subscriptions and watchers in DynamoDB.
+
+| item | pk | sk |
+|---|---|---|
+| connection | `C#{connection}` | `conn` |
+| its subscriptions | `C#{connection}` | `s#{account}#{thread}` |
+| live connections of an account | `{account}#C` | the connection |
+| followers of a thread | the thread's | `s#{connection}` |
+| watcher's marker | the thread's | `s#~http` |
+| live text | the prompt's | `live` |
+
+A connection is the one thing that is looked up before its account is known. All of these
+expire, for a connection may end without anyone hearing of it.
+"""
+
+from collections.abc import Sequence
+
+from parley.adapters.dynamodb_expressions import Condition, Delete, Item, Key, Put, Span
+from parley.adapters.dynamodb_items import LAST, live_key, thread_pk
+from parley.adapters.dynamodb_table import Table
+from parley.core.access import TEXT_LIMIT_BYTES
+from parley.ports import Connection, Followers, LiveText, Subscriber
+
+CONNECTION_MS = 2 * 60 * 60 * 1000
+WATCH_MS = 60_000
+LIVE_MS = 10 * 60 * 1000
+CONNECTION_FIELDS = ("id", "account", "user_id", "role", "key_hash", "connected_at")
+WATCHER = "s#~http"
+
+
+def _expiry(at: int) -> int:
+    """A time in ms as `expires_at`, rounded up: nothing expires early."""
+    return -(-at // 1000)
+
+
+def _connection_pk(connection_id: str) -> str:
+    return f"C#{connection_id}"
+
+
+def _connections_pk(account: str) -> str:
+    return f"{account}#C"
+
+
+def _follower_key(account: str, thread_id: str, connection_id: str) -> Key:
+    return thread_pk(account, thread_id), f"s#{connection_id}"
+
+
+def _subscription_key(connection_id: str, account: str, thread_id: str) -> Key:
+    return _connection_pk(connection_id), f"s#{account}#{thread_id}"
+
+
+def _to_connection(item: Item) -> Connection:
+    return Connection(**{name: item[name] for name in CONNECTION_FIELDS})
+
+
+def _to_subscriber(item: Item) -> Subscriber:
+    account, _, thread_id = item["pk"].split("#", 2)
+    return Subscriber(
+        connection_id=item["sk"].removeprefix("s#"),
+        account=account,
+        thread_id=thread_id,
+        user_id=item["user_id"],
+        nonce=item["nonce"],
+        known={id_: (attempt, offset) for id_, (attempt, offset) in item["known"].items()},
+    )
+
+
+class DynamoSubscribers:
+    """`ports.SubscriberStore`."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def add_connection(self, connection: Connection) -> None:
+        fields = {name: getattr(connection, name) for name in CONNECTION_FIELDS}
+        fields["expires_at"] = _expiry(connection.connected_at + CONNECTION_MS)
+        await self._table.transact(
+            [
+                Put({"pk": _connection_pk(connection.id), "sk": "conn", **fields}),
+                Put({"pk": _connections_pk(connection.account), "sk": connection.id, **fields}),
+            ]
+        )
+
+    async def connection(self, connection_id: str) -> Connection | None:
+        item = await self._table.get((_connection_pk(connection_id), "conn"))
+        return _to_connection(item) if item else None
+
+    def _connections(self, account: str) -> Span:
+        live = Condition("#expires_at > :now", {":now": self._table.now_seconds()})
+        return Span(_connections_pk(account), condition=live)
+
+    async def count_connections(self, account: str, cap: int) -> int:
+        return await self._table.count(self._connections(account), cap)
+
+    async def connections_of_key(self, account: str, key_hash: str) -> Sequence[Connection]:
+        items = await self._table.every(self._connections(account))
+        return [_to_connection(item) for item in items if item["key_hash"] == key_hash]
+
+    async def drop_connection(self, connection_id: str) -> None:
+        """The connection's own items go last: dropping it again finds what a crash left."""
+        pk = _connection_pk(connection_id)
+        own = await self._table.every(Span(pk))
+        elsewhere: list[Key] = []
+        for item in own:
+            if item["sk"] == "conn":
+                elsewhere.append((_connections_pk(item["account"]), connection_id))
+            else:
+                _, account, thread_id = item["sk"].split("#")
+                elsewhere.append(_follower_key(account, thread_id, connection_id))
+        await self._table.batch_delete(elsewhere)
+        await self._table.batch_delete([(pk, item["sk"]) for item in own])
+
+    async def subscribe(self, subscriber: Subscriber, now: int) -> None:
+        expires_at = _expiry(now + CONNECTION_MS)
+        place = (subscriber.account, subscriber.thread_id)
+        pk, sk = _follower_key(*place, subscriber.connection_id)
+        own_pk, own_sk = _subscription_key(subscriber.connection_id, *place)
+        follower = {
+            "pk": pk,
+            "sk": sk,
+            "user_id": subscriber.user_id,
+            "nonce": subscriber.nonce,
+            "known": subscriber.known,
+            "expires_at": expires_at,
+        }
+        await self._table.transact(
+            [Put(follower), Put({"pk": own_pk, "sk": own_sk, "expires_at": expires_at})]
+        )
+
+    async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
+        """The thread's entry first: while the connection's is there, a drop finds both."""
+        await self._table.delete(Delete(_follower_key(account, thread_id, connection_id)))
+        await self._table.delete(Delete(_subscription_key(connection_id, account, thread_id)))
+
+    async def followers(self, account: str, thread_id: str) -> Followers:
+        items = await self._table.every(Span(thread_pk(account, thread_id), "s#", "s#" + LAST * 2))
+        sockets = tuple(_to_subscriber(item) for item in items if item["sk"] != WATCHER)
+        return Followers(sockets, watched=len(sockets) < len(items))
+
+    async def watch(self, account: str, thread_id: str, now: int) -> None:
+        marker = {
+            "pk": thread_pk(account, thread_id),
+            "sk": WATCHER,
+            "expires_at": _expiry(now + WATCH_MS),
+        }
+        await self._table.put(Put(marker))
+
+    async def put_live(self, account: str, live: LiveText, now: int) -> None:
+        pk, sk = live_key(account, live.prompt_id)
+        text = live.text.encode()[:TEXT_LIMIT_BYTES].decode(errors="ignore")
+        expires_at = _expiry(now + LIVE_MS)
+        item = {"pk": pk, "sk": sk, "attempt": live.attempt, "text": text, "expires_at": expires_at}
+        await self._table.put(Put(item))
+
+    async def live(self, account: str, prompt_id: str) -> LiveText | None:
+        item = await self._table.get(live_key(account, prompt_id))
+        return LiveText(prompt_id, item["attempt"], item["text"]) if item else None

@@ -1,0 +1,332 @@
+"""Threads and their messages in DynamoDB."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from parley.adapters.aws import BUSY
+from parley.adapters.dynamodb_conditions import advance_thread, raise_if_thread_refused
+from parley.adapters.dynamodb_cursors import beyond, cursor, position_in
+from parley.adapters.dynamodb_expressions import (
+    KEYS,
+    Condition,
+    Delete,
+    Item,
+    Key,
+    Put,
+    Span,
+    Update,
+    Write,
+)
+from parley.adapters.dynamodb_items import (
+    LAST,
+    SHARDS,
+    deletion_shard,
+    live_key,
+    member_item,
+    member_key,
+    members,
+    message_index_pk,
+    message_item,
+    message_key,
+    message_place,
+    messages_span,
+    new_thread_writes,
+    prompt_key,
+    shard,
+    thread_attributes,
+    thread_key,
+    thread_pk,
+    threads_of_account,
+    threads_of_user,
+    to_message,
+    to_thread,
+)
+from parley.adapters.dynamodb_table import (
+    ATTEMPTS,
+    ConditionFailed,
+    Contention,
+    Table,
+    TransactionFailed,
+)
+from parley.core.errors import Busy, Conflict, Invalid, NotFound, ThreadDeleted, TurnTaken
+from parley.core.thread import QUESTION, Message, Thread
+from parley.ports import Page
+
+CONTEXT_PAGE = 40
+LIST_PAGE = 100
+MEMBERS_CAP = 90
+TOMBSTONE_SECONDS = 7 * 24 * 60 * 60
+NO_THREAD = "no such thread"
+
+
+class DynamoThreads:
+    """`ports.ThreadStore`."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def thread(self, account: str, thread_id: str) -> Thread | None:
+        item = await self._table.get(thread_key(account, thread_id))
+        return to_thread(item) if item else None
+
+    async def threads(
+        self, account: str, user_id: str | None, limit: int, after: str
+    ) -> Page[Thread]:
+        if user_id is None:
+            index, pk = "by_account", threads_of_account(account)
+        else:
+            index, pk = "by_owner", threads_of_user(account, user_id)
+        name = f"threads {index}"
+        position = position_in(name, after)
+        span = beyond(Span(pk, "0", LAST, index, descending=True), position)
+        found: list[tuple[str, Thread]] = []
+        async for entries in self._table.pages(span, min(LIST_PAGE, limit + 2)):
+            found += await self._listed(
+                [e for e in entries if e[KEYS[index][1]] != position], index
+            )
+            if len(found) > limit:
+                break
+        page = found[:limit]
+        more = page and len(found) > len(page)
+        return Page([thread for _, thread in page], cursor(name, page[-1][0]) if more else "")
+
+    async def _listed(self, entries: Sequence[Item], index: str) -> list[tuple[str, Thread]]:
+        """The threads that entries of a list stand for; the deleted ones are left out."""
+        keys: list[Key] = [(entry["pk"], "o") for entry in entries]
+        items = await self._table.batch_get(keys)
+        return [
+            (entry[KEYS[index][1]], to_thread(item))
+            for entry, key in zip(entries, keys, strict=True)
+            if (item := items.get(key)) and not item.get("deleted")
+        ]
+
+    async def create_thread(self, thread: Thread) -> None:
+        _check_members(thread)
+        now_seconds = self._table.now_seconds()
+        try:
+            await self._table.transact(new_thread_writes(thread, now_seconds))
+        except TransactionFailed as failed:
+            try:
+                raise_if_thread_refused(failed.refusals[0], now_seconds)
+            except TurnTaken:
+                raise Conflict("a thread with this id exists") from None
+
+    async def update_thread(self, thread: Thread) -> None:
+        """Race: two calls change the users at once. The lists of users are kept by what
+        was read, so the second reads again, or its additions would stay in no list.
+        """
+        _check_members(thread)
+        for _ in range(ATTEMPTS):
+            stored = await self.thread(thread.account, thread.id)
+            if stored is None or stored.deleted:
+                raise NotFound(NO_THREAD)
+            try:
+                await self._table.transact(_replacing(stored, thread))
+            except TransactionFailed:
+                continue
+            return
+        raise Busy(BUSY)
+
+    async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
+        update = Update(
+            thread_key(account, thread_id),
+            sets={
+                "deleted": True,
+                "updated_at": now,
+                "duepk": deletion_shard(shard(thread_id)),
+                "duesk": now,
+            },
+            removes=("g1pk", "g1sk", "g2pk", "g2sk"),
+            # A repeated mark must not put a finished deletion back into the index.
+            condition=Condition("attribute_exists(#pk) AND attribute_not_exists(#deleted)"),
+        )
+        try:
+            return to_thread(await self._table.update(update))
+        except ConditionFailed as failed:
+            item = failed.item
+        if item is None or item.get("expires_at", self._table.now_seconds() + 1) <= (
+            self._table.now_seconds()
+        ):
+            return None
+        return to_thread(item)
+
+    async def delete_page(self, account: str, thread_id: str, limit: int) -> bool:
+        """Prompts go before the messages that name them, so that a crash strands none."""
+        thread = await self.thread(account, thread_id)
+        if thread is None:
+            return True
+        if not thread.deleted:
+            raise Conflict("the thread is not marked deleted")
+        pk = thread_pk(account, thread_id)
+        span = Span(pk, attributes=("pk", "sk", "id", "prompt_id"))
+        items, more = await self._table.page(span, limit + 1)
+        rest = [item for item in items if item["sk"] != "o"]
+        doomed = [item for item in rest if not item["sk"].startswith("o#")][:limit]
+        asked = [item["id"] for item in doomed if _is_question(item)]
+        gone = await asyncio.gather(*(self._drop_prompt(account, thread_id, id_) for id_ in asked))
+        lives = [live_key(account, id_) for id_, ended in zip(asked, gone, strict=True) if ended]
+        await self._table.batch_delete([*lives, *((item["pk"], item["sk"]) for item in doomed)])
+        if more or len(rest) > len(doomed):
+            return False
+        await self._bury(account, thread_id)
+        return True
+
+    async def _drop_prompt(self, account: str, thread_id: str, prompt_id: str) -> bool:
+        """Race: the id was removed and added again, to another thread: leave that one."""
+        here = Condition("#thread_id = :thread_id", {":thread_id": thread_id})
+        try:
+            await self._table.delete(Delete(prompt_key(account, prompt_id), here))
+        except ConditionFailed:
+            return False
+        return True
+
+    async def _bury(self, account: str, thread_id: str) -> None:
+        """Leave the mark for a week: late requests must not create the thread anew."""
+        expires_at = self._table.now_seconds() + TOMBSTONE_SECONDS
+        update = Update(
+            thread_key(account, thread_id),
+            sets={"expires_at": expires_at},
+            removes=("duepk", "duesk"),
+            condition=Condition("#deleted = :true AND attribute_exists(#duepk)", {":true": True}),
+        )
+        try:
+            await self._table.update(update)
+        except ConditionFailed:
+            return
+
+    async def deletions_due(self, now: int, limit: int) -> Sequence[Thread]:
+        keys = await self._table.due(map(deletion_shard, range(SHARDS)), now, limit)
+        found = await self._table.batch_get(keys)
+        return [to_thread(found[key]) for key in keys if key in found and "duepk" in found[key]]
+
+    async def messages(
+        self, account: str, thread_id: str, limit: int, after: str, *, newest_first: bool = False
+    ) -> Page[Message]:
+        """A page may be short, with a cursor: one read ends at 1 MB of texts."""
+        name = f"messages {thread_id}"
+        position = position_in(name, after)
+        span = beyond(messages_span(account, thread_id, descending=newest_first), position)
+        found, more = await self._table.page(span, limit + 2)
+        items = [item for item in found if item["sk"] != position]
+        page = items[:limit]
+        more = more or len(items) > len(page)
+        after = cursor(name, page[-1]["sk"]) if page and more else ""
+        return Page([to_message(item) for item in page], after)
+
+    async def context(self, account: str, thread_id: str, turn: int) -> AsyncIterator[Message]:
+        newest = message_key(account, thread_id, turn, 9999)
+        span = Span(newest[0], "m#", newest[1], descending=True)
+        async for items in self._table.pages(span, CONTEXT_PAGE):
+            for item in items:
+                yield to_message(item)
+
+    async def message(self, account: str, thread_id: str, turn: int, part: int) -> Message | None:
+        item = await self._table.get(message_key(account, thread_id, turn, part))
+        return to_message(item) if item else None
+
+    async def messages_at(self, places: Sequence[tuple[str, str, int, int]]) -> Sequence[Message]:
+        items = await self._table.batch_get([message_key(*place) for place in places])
+        return [to_message(item) for item in items.values()]
+
+    async def message_by_id(self, account: str, message_id: str) -> Sequence[Message]:
+        span = Span(message_index_pk(account, message_id), index="by_message")
+        entries = await self._table.every(span)
+        items = await self._table.batch_get([(entry["pk"], entry["sk"]) for entry in entries])
+        return [to_message(item) for item in items.values()]
+
+    async def put_message(self, message: Message) -> Message:
+        stored = await self.message_by_id(message.account, message.id)
+        for same in stored:
+            if same.thread_id == message.thread_id:
+                return await self._replace_text(same, message)
+        thread = await self.thread(message.account, message.thread_id)
+        if thread is None or thread.deleted:
+            raise NotFound(NO_THREAD)
+        appended = replace(message, turn=thread.next_turn, part=QUESTION)
+        now_seconds = self._table.now_seconds()
+        writes: list[Write] = [
+            advance_thread(thread.account, thread.id, thread.next_turn),
+            Put(message_item(appended)),
+        ]
+        try:
+            await self._table.transact(writes, attempts=1)
+        except Contention:
+            raise TurnTaken from None
+        except TransactionFailed as failed:
+            try:
+                raise_if_thread_refused(failed.refusals[0], now_seconds)
+            except ThreadDeleted:
+                raise NotFound(NO_THREAD) from None
+        return appended
+
+    async def _replace_text(self, stored: Message, message: Message) -> Message:
+        """Race: the message is deleted, or moved by a retry, after it was found by its id.
+
+        Writing to its old place would bring a piece of it back.
+        """
+        changed = message_item(
+            replace(
+                stored,
+                text=message.text,
+                asset_ids=message.asset_ids,
+                updated_at=message.updated_at,
+            )
+        )
+        moving = ("text", "asset_ids", "updated_at")
+        update = Update(
+            message_key(stored.account, stored.thread_id, stored.turn, stored.part),
+            sets={name: changed[name] for name in moving if name in changed},
+            removes=[name for name in moving if name not in changed],
+            condition=Condition("attribute_exists(#pk) AND #id = :id", {":id": stored.id}),
+        )
+        try:
+            return to_message(await self._table.update(update))
+        except ConditionFailed:
+            raise TurnTaken from None
+
+    async def delete_message(self, message: Message) -> None:
+        place = (message.account, message.thread_id, message.turn, message.part)
+        await self._table.delete(Delete(message_key(*place)))
+
+
+def _is_question(item: Item) -> bool:
+    return item["sk"].startswith("m#") and message_place(item["sk"])[1] == QUESTION
+
+
+def _check_members(thread: Thread) -> None:
+    """A thread and its members are written in one transaction, which has a limit."""
+    if len(thread.user_ids) > MEMBERS_CAP:
+        raise Invalid(f"a thread can have {MEMBERS_CAP} users at most")
+
+
+def _replacing(stored: Thread, thread: Thread) -> list[Write]:
+    """The thread's new title, users and topics, and the users' lists brought along."""
+    changed = replace(
+        stored,
+        title=thread.title,
+        user_ids=thread.user_ids,
+        topic_ids=thread.topic_ids,
+        updated_at=thread.updated_at,
+    )
+    attributes = thread_attributes(changed)
+    moving = ("title", "user_ids", "topic_ids", "updated_at")
+    as_read = Condition("attribute_not_exists(#user_ids)")
+    if stored.user_ids:
+        as_read = Condition("#user_ids = :read", {":read": list(stored.user_ids)})
+    update = Update(
+        thread_key(thread.account, thread.id),
+        sets={name: attributes[name] for name in moving if name in attributes},
+        removes=[name for name in moving if name not in attributes],
+        condition=Condition(
+            f"attribute_exists(#pk) AND attribute_not_exists(#deleted) AND {as_read.text}",
+            as_read.values,
+        ),
+    )
+    added = members(changed) - members(stored)
+    removed = members(stored) - members(changed)
+    return [
+        update,
+        *(Put(member_item(changed, user_id)) for user_id in sorted(added)),
+        *(Delete(member_key(changed, user_id)) for user_id in sorted(removed)),
+    ]
