@@ -204,6 +204,7 @@ class TestAnswers:
             await failure(provider, asking(base_url, key=""))
             await failure(provider, asking(base_url))
         assert "authorization" not in heads[0]
+        assert "accept-encoding: identity" in heads[0]
         assert f"authorization: bearer {KEY}" in heads[1]
 
     async def test_each_call_carries_its_own_key(self, dev, provider):
@@ -316,7 +317,7 @@ class TestRefusals:
         assert (await failure(provider, asking(dev.base_url))).retry_after == 0
 
     async def test_the_detail_holds_no_key_and_is_cut(self, dev, provider):
-        words = f"key {KEY} " + "x" * 480 + KEY
+        words = f"key {KEY} " + "x" * 481 + KEY
         await dev.told(fail={"status": 400, "message": words})
         failed = await failure(provider, asking(dev.base_url))
         assert failed.detail.startswith("400: key [key] xxx")
@@ -535,7 +536,9 @@ class TestBrokenStreams:
         assert "compressed" in failed.detail
 
     @pytest.mark.parametrize("end", ["error", "cut", "stall"])
-    async def test_a_break_after_the_finish_reason_costs_the_usage_only(self, end, make_provider):
+    async def test_a_break_after_the_finish_reason_costs_the_usage_only(
+        self, end, provider, monkeypatch
+    ):
         body = b'data: {"choices":[{"index":0,"delta":{"content":"all"},"finish_reason":"stop"}]}'
 
         async def answer(writer):
@@ -546,8 +549,9 @@ class TestBrokenStreams:
             elif end == "stall":
                 await asyncio.Event().wait()
 
-        async with raw_server(answer) as base_url:
-            texts, finished = await collected(make_provider(between=SOON), asking(base_url))
+        monkeypatch.setattr("parley.adapters.openai_provider.TAIL_SECONDS", SOON)
+        async with raw_server(answer) as base_url, asyncio.timeout(LONG / 2):
+            texts, finished = await collected(provider, asking(base_url))
         assert (texts, finished) == (["all"], Finished("stop", None))
 
 
