@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
+from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from parley.adapters.aws import BUSY, BUSY_CODES, AwsCalls, client_config, error_code
@@ -280,4 +280,4 @@ def _raise_unless_contended(error: ClientError) -> None:
 
 def dynamodb_calls(threads: int = 32) -> AwsCalls:
     """DynamoDB of the function's region. 32 threads serve ten attempts and their watchers."""
-    return AwsCalls(lambda: boto3.client("dynamodb", config=client_config(threads)), threads)
+    return AwsCalls(lambda: Session().client("dynamodb", config=client_config(threads)), threads)
