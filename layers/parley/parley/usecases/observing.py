@@ -1,8 +1,8 @@
-"""What the runner tells about itself. Never text, never a provider's words (I9)."""
+"""What use cases tell about themselves. Never text, never a provider's words (I9)."""
 
 from typing import TYPE_CHECKING, Protocol
 
-from parley.core.prompt import Prompt
+from parley.core.prompt import OpenTurn, Prompt
 
 if TYPE_CHECKING:
     from parley.usecases.attempt import Attempt, Verdict
@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Receives the events that logs and metrics are made of; times in ms."""
 
-    def claimed(self, prompt: Prompt, now: int) -> None:
-        """An attempt started."""
+    def accepted(self, prompt: Prompt) -> None:
+        """A new prompt was stored."""
+
+    def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
+        """An attempt started; `turn` is as it was before."""
 
     def attempted(self, prompt: Prompt, attempt: "Attempt", verdict: "Verdict", now: int) -> None:
         """An attempt came to a verdict, nothing is written yet."""
+
+    def completed(self, prompt: Prompt) -> None:
+        """A prompt was completed."""
 
     def lease_lost(self, prompt: Prompt) -> None:
         """An attempt found that it may not write any more."""
@@ -27,10 +33,16 @@ class Observer(Protocol):
 class Silent:
     """An observer for tests that do not look at what is told."""
 
-    def claimed(self, prompt: Prompt, now: int) -> None:
+    def accepted(self, prompt: Prompt) -> None:
+        pass
+
+    def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
         pass
 
     def attempted(self, prompt: Prompt, attempt: "Attempt", verdict: "Verdict", now: int) -> None:
+        pass
+
+    def completed(self, prompt: Prompt) -> None:
         pass
 
     def lease_lost(self, prompt: Prompt) -> None:

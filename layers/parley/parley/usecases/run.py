@@ -68,7 +68,7 @@ class Run:
         if claimed is None:
             return await self._settle(wake_up, alone=alone)
         prompt, lease_end = claimed
-        self.observer.claimed(prompt, self.ports.clock.now())
+        self.observer.claimed(prompt, turn, self.ports.clock.now())
         attempt = Attempt(prompt, self.ports, lease_end, deadline)
         verdict = await attempt.run()
         self.observer.attempted(prompt, attempt, verdict, self.ports.clock.now())
@@ -183,6 +183,7 @@ class Run:
                 # Repeating is safe: the answer's key is derived, and a finish that took
                 # effect is recognised by it (I2).
                 await self._pause(attempt)
+        self.observer.completed(prompt)
         await attempt.delivery.close([message_frame(answer), prompt_frame(prompt)])
         await self.ending.wake_next(prompt.account, prompt.thread_id)
         return Done()

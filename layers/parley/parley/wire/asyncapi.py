@@ -1,0 +1,116 @@
+"""`docs/asyncapi.json`, generated: `python -m parley.wire.asyncapi > docs/asyncapi.json`."""
+
+import json
+import sys
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from parley.wire.frames import CLIENT_FRAMES, SERVER_FRAMES
+
+ANSWERED_BY = {"subscribe": "subscribed", "cancel": "prompt", "ping": "pong"}
+CHANNEL = {"$ref": "#/channels/socket"}
+
+
+def document() -> dict[str, Any]:
+    """The AsyncAPI 3 description of the WebSocket, from the server's point of view."""
+    frames = CLIENT_FRAMES | SERVER_FRAMES
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in frames.values()],
+        by_alias=True,
+        ref_template="#/components/schemas/{model}",
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Parley: following threads",
+            "version": "1.0.0",
+            "description": (
+                "JSON frames over a WebSocket. The handshake answers 401 for a wrong key and "
+                "429 when the account has too many connections. Receivers ignore fields and "
+                "types they do not know."
+            ),
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "local": {
+                "host": "localhost:9357",
+                "pathname": "/ws",
+                "protocol": "ws",
+                "security": [{"$ref": "#/components/securitySchemes/key"}],
+            },
+            "aws": {
+                "host": "{api}.execute-api.{region}.amazonaws.com",
+                "pathname": "/live",
+                "protocol": "wss",
+                "variables": {
+                    "api": {"description": "Output SocketApiId of the stack."},
+                    "region": {"description": "Region of the stack."},
+                },
+                "security": [{"$ref": "#/components/securitySchemes/key"}],
+            },
+        },
+        "channels": {
+            "socket": {
+                "address": "/",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+                "bindings": {
+                    "ws": {
+                        "method": "GET",
+                        "query": {
+                            "type": "object",
+                            "properties": {"token": {"type": "string", "description": "API key."}},
+                            "required": ["token"],
+                        },
+                    }
+                },
+            }
+        },
+        "operations": _operations(),
+        "components": {
+            "messages": {
+                name: {
+                    "name": name,
+                    "title": model.__name__,
+                    "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
+                }
+                for name, model in frames.items()
+            },
+            "schemas": definitions["$defs"],
+            "securitySchemes": {"key": {"type": "httpApiKey", "in": "query", "name": "token"}},
+        },
+    }
+
+
+def _operations() -> dict[str, Any]:
+    received = {
+        name: {"action": "receive", "channel": CHANNEL, "messages": [_message(name)]}
+        | ({"reply": _reply(ANSWERED_BY[name])} if name in ANSWERED_BY else {})
+        for name in CLIENT_FRAMES
+    }
+    sent = {
+        "tell": {
+            "action": "send",
+            "channel": CHANNEL,
+            "messages": [_message(name) for name in SERVER_FRAMES],
+        }
+    }
+    return received | sent
+
+
+def _reply(name: str) -> dict[str, Any]:
+    return {"channel": CHANNEL, "messages": [_message(name), _message("error")]}
+
+
+def _message(name: str) -> dict[str, str]:
+    return {"$ref": f"#/channels/socket/messages/{name}"}
+
+
+def text() -> str:
+    """The file as it is committed."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
