@@ -6,7 +6,7 @@ numbered in commit order) and I7 (the same id twice runs nothing twice).
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from parley.core.access import Principal, checked_id, checked_text
 from parley.core.backoff import MAX_RETRIES_CAP
@@ -33,7 +33,6 @@ from parley.ports import (
     WakeUp,
     WakeUps,
 )
-from parley.usecases.observing import Observer, Silent
 
 # With ten writers racing for the turns of one thread, the unluckiest wins its turn in the
 # tenth round at the latest; past that it is better to tell the caller.
@@ -70,7 +69,6 @@ class Accept:
     clock: Clock
     ids: Ids
     policy: Policy
-    observer: Observer = field(default_factory=Silent)
 
     async def __call__(self, principal: Principal, new: NewPrompt) -> Prompt:
         """The stored prompt: a new one, or the one that the same submission made before.
@@ -161,7 +159,6 @@ class Accept:
         started = None if thread else self._started(principal, new, now)
         sweep = self.policy.sweep_ms
         await self.prompts.accept(prompt, question, started, due=now + sweep, distance=sweep)
-        self.observer.accepted(prompt)
         return prompt
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What use cases tell about themselves. Never text, never a provider's words (I9)."""
+"""What the runner and the sweeper tell about themselves. Never text, never a provider's words (I9)."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
 class Observer(Protocol):
     """Receives the events that logs and metrics are made of; times in ms."""
-
-    def accepted(self, prompt: Prompt) -> None:
-        """A new prompt was stored."""
 
     def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
         """An attempt started; `turn` is as it was before."""
@@ -32,9 +29,6 @@ class Observer(Protocol):
 
 class Silent:
     """An observer for tests that do not look at what is told."""
-
-    def accepted(self, prompt: Prompt) -> None:
-        pass
 
     def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
         pass
