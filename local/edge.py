@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import (
@@ -56,15 +57,35 @@ def end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in HOP_BY_HOP)
 
 
-async def pump(source: Socket, sink: Socket) -> None:
-    """Pass on frames until the source closes, then close the sink with the same code."""
+async def pump(source: Socket, sink: Socket) -> int:
+    """Pass on frames until the source closes; the code to close the sink with."""
     async for message in source:
         if message.type is WSMsgType.TEXT:
             await sink.send_str(message.data)
         elif message.type is WSMsgType.BINARY:
             await sink.send_bytes(message.data)
     code = source.close_code
-    await sink.close(code=WSCloseCode.GOING_AWAY if code is None or code in NO_CODE else code)
+    return WSCloseCode.GOING_AWAY if code is None or code in NO_CODE else code
+
+
+async def join(client: Socket, upstream: Socket) -> None:
+    """Pass on frames both ways until either side closes, then close the other the same way."""
+    pumps = [
+        asyncio.ensure_future(pump(client, upstream)),
+        asyncio.ensure_future(pump(upstream, client)),
+    ]
+    code: int = WSCloseCode.GOING_AWAY
+    try:
+        ended, _pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        # A peer that is gone while a frame is passed on is an ordinary end of a socket.
+        with contextlib.suppress(ConnectionError):
+            code = ended.pop().result()
+    finally:
+        # Both must have stopped reading before either socket is closed: closing wakes a reader.
+        for task in pumps:
+            task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        await asyncio.gather(upstream.close(code=code), client.close(code=code))
 
 
 @dataclass(frozen=True)
@@ -131,26 +152,12 @@ class Edge:
         try:
             upstream = await self.session.ws_connect(url, headers=headers, max_msg_size=0)
         except WSServerHandshakeError as refused:
-            return web.json_response({"message": refused.message}, status=refused.status)
+            message = HTTPStatus(refused.status).phrase
+            return web.json_response({"message": message}, status=refused.status)
         async with upstream:
             await client.prepare(request)
-            # A peer that is gone in the middle of a frame is an ordinary end of a socket.
-            with contextlib.suppress(ConnectionError):
-                await first_of(pump(client, upstream), pump(upstream, client))
+            await join(client, upstream)
             return client
-
-
-async def first_of(*works: Awaitable[None]) -> None:
-    """Return when one of them has ended, the others cancelled; raise what it raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -107,6 +107,8 @@ async def start_emulator(python: Path, home: Path, port: int, *, keep: bool) -> 
         "AUTH": "true",
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
+        # Keep every process of a function: starting another costs more than keeping it.
+        "LAMBDA_WARM_TTL_SECONDS": "86400",
         "LOG_LEVEL": os.environ.get("EMULATOR_LOG_LEVEL", "INFO"),
         "MINISTACK_REGION": REGION,
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -35,7 +35,7 @@ from typing import Any
 from local import edge
 from local.emulator import REGION, Emulator, free_port, start_emulator, until_answers
 from local.processes import Child, StackError, run, start
-from local.seed import seed
+from local.seed import Seeded, seed
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
@@ -168,6 +168,7 @@ async def build(progress: Progress) -> None:
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "PARLEY_RUNTIME": RUNTIME,
                 "PARLEY_ARCHITECTURE": ARCHITECTURE,
+                "PARLEY_BYTECODE_ONLY": "1",
                 # For make in the layers: uv, and the interpreter to compile with.
                 "PATH": ":".join([str(UV_BIN), str(PYTHON_BIN), os.environ["PATH"]]),
                 "SAM_CLI_TELEMETRY": "0",
@@ -234,12 +235,14 @@ async def deploy(options: Options, emulator: Emulator) -> dict[str, str]:
 def invoker(
     emulator: Emulator, function_name: str
 ) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
-    """A call of a function of the stack, as an awaitable."""
+    """A call of a function of the stack; it raises StackError when the function fails."""
     client = emulator.session().client("lambda", endpoint_url=emulator.endpoint)
 
     def invoke(event: dict[str, Any]) -> dict[str, Any]:
         answer = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
         result: dict[str, Any] = json.load(answer["Payload"])
+        if "FunctionError" in answer:
+            raise StackError(f"The function {function_name} fails: {json.dumps(result)}")
         return result
 
     return lambda event: asyncio.to_thread(invoke, event)
@@ -255,6 +258,20 @@ async def start_devmodel(home: Path, port: int) -> Child:
         await child.stop()
         raise
     return child
+
+
+async def seed_once(
+    options: Options, outputs: Mapping[str, str], emulator: Emulator, llm_base_url: str
+) -> Seeded:
+    """Seed, unless the kept data is seeded already: keys are shown only once."""
+    path = options.home / "seeded.json"
+    if path.exists():
+        kept: Seeded = json.loads(path.read_text())
+        return kept
+    seeded = await seed(outputs, emulator.environment(), llm_base_url)
+    if options.keep:
+        write_private(path, dict(seeded))
+    return seeded
 
 
 async def sweep(emulator: Emulator, function_name: str, every: float) -> None:
@@ -280,8 +297,8 @@ def read_ports(options: Options) -> Ports:
     return ports
 
 
-def write_stack_file(path: Path, content: Mapping[str, object]) -> None:
-    """Write it whole or not at all: its presence says that the stack is ready."""
+def write_private(path: Path, content: Mapping[str, object]) -> None:
+    """Write JSON whole or not at all, and for the user only: there are keys in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".writing")
     fresh.touch(mode=0o600)
@@ -319,6 +336,7 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
     if not options.keep:
         for name in ("state", "s3", "tmp"):
             shutil.rmtree(options.home / name, ignore_errors=True)
+        (options.home / "seeded.json").unlink(missing_ok=True)
     ports = read_ports(options)
     async with AsyncExitStack() as open_things:
         print("Parley on this machine:", flush=True)
@@ -339,8 +357,13 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             open_things.push_async_callback(devmodel.stop)
             children.append(devmodel)
             llm_base_url = f"http://127.0.0.1:{ports.devmodel}/v1"
-        with progress.step("Seeding"):
-            seeded = await seed(outputs, emulator.environment(), llm_base_url)
+        with progress.step("Seeding, and starting a runner"):
+            # An empty batch: the first prompt need not wait for a runner's start, and a runner
+            # that cannot start at all is found out here.
+            warm = invoker(emulator, outputs["RunnerFunctionName"])({"Records": []})
+            seeded, _ = await asyncio.gather(
+                seed_once(options, outputs, emulator, llm_base_url), warm
+            )
         base = f"{emulator.endpoint}/_aws/execute-api"
         targets = edge.Targets(
             http=f"{base}/{outputs['HttpApiId']}/$default",
@@ -360,7 +383,8 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             "home": str(options.home),
             "outputs": outputs,
         }
-        write_stack_file(options.stack_file, stack)
+        # Its presence says that the stack is ready.
+        write_private(options.stack_file, stack)
         open_things.callback(options.stack_file.unlink, missing_ok=True)
         print(f"  Ready after {time.monotonic() - progress.began:.1f} s.", flush=True)
         print(summary(stack, options), flush=True)
