@@ -1,0 +1,1 @@
+"""The engine: the state table, the simulation, its named races, and the use cases."""

@@ -1,0 +1,420 @@
+"""A deterministic scheduler over a world of actors.
+
+Every port call waits before and after its effect until the scheduler moves it. A list of
+numbers decides each step; when the list is used up (or for a zero), the step is the plain
+one: the oldest call goes on, and time moves only when nobody can. So a failing list shrinks
+towards the plain schedule, and what is left of it is the race.
+
+Once the list is used up the faults stop; sweeps and the queue go on until everything has
+come to rest, and the invariants are checked once more.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    Invalid,
+    NotFound,
+    TooManyOpenTurns,
+    TransitionRefused,
+    Unavailable,
+)
+from parley.core.policy import Policy
+from parley.core.prompt import Status
+from parley.ports import Connection, ProviderRequest
+from parley.usecases.accept import NewPrompt
+from tests.engine.invariants import Invariants
+from tests.fakes.chaos import AFTER, BEFORE, Actor, Call, Conductor
+from tests.fakes.clock import settle
+from tests.fakes.provider import SHORT, Script
+from tests.fakes.world import ACCOUNT, ADMIN, USER, World
+
+# Short times, in the proportions of the real ones, so that attempts and leases meet often.
+POLICY = Policy(
+    lease=6, attempt_limit=20, backoff_base=0.5, sweep=10, cancel_wait=3, look=1,
+    delta_pause=0.1, farewell=2,
+)
+VISIBILITY = 60.0
+# A post that takes longer than its client waits has not arrived. It stays below the
+# margin before a lease's end, as the adapter's time-outs must.
+POST_SECONDS = POLICY.lease_margin / 2
+REST_STEPS = 30_000
+INVOCATIONS = 6
+
+REFUSALS = (Conflict, NotFound, Invalid, TooManyOpenTurns)
+FALLIBLE = frozenset({"prompts", "threads", "subscribers", "wake_ups", "letters", "publisher"})
+
+
+@dataclass(frozen=True)
+class Op:
+    """Something that somebody wants to do: `what` to the prompt, thread or socket `n`."""
+
+    what: str
+    n: int = 0
+    variant: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.what}({self.n}{', other content' if self.variant else ''})"
+
+
+class Scheduler(Conductor):
+    """A conductor that holds every call."""
+
+    def __init__(self, *, ghosts: bool) -> None:
+        super().__init__()
+        self.pending: list[Call] = []
+        self.ghosts = ghosts
+        self.now = 0.0
+
+    async def reach(self, call: Call) -> None:
+        call.since = self.now
+        self.pending.append(call)
+        try:
+            await self.wait(call)
+        finally:
+            if call in self.pending:
+                self.pending.remove(call)
+
+    def canceled(self, call: Call) -> bool:
+        # A thread that has sent its request cannot be called back.
+        return self.ghosts and call.port in {"prompts", "threads", "subscribers", "wake_ups"}
+
+    def move(self, call: Call, error: Exception | None = None) -> None:
+        self.pending.remove(call)
+        call.go(error)
+
+
+class Simulation:
+    """One run: a plan of operations, the choices, and the scripts of the provider."""
+
+    def __init__(
+        self,
+        plan: Sequence[Op],
+        choices: Sequence[int],
+        scripts: Sequence[Script | None] = (),
+        *,
+        threads: int = 2,
+        ghosts: bool = False,
+        faults: bool = True,
+    ) -> None:
+        self.scheduler = Scheduler(ghosts=ghosts)
+        self.world = World(self.scheduler, POLICY)
+        self.world.queue.visibility = VISIBILITY
+        self.world.provider.otherwise = self._script
+        self.scripts = list(scripts)
+        self.plan = list(plan)
+        self.choices = list(choices)
+        self.threads = threads
+        self.faults = faults
+        self.actors: list[Actor] = []
+        self.killers: list[Actor] = []
+        self.trace: list[str] = []
+        self.errors: list[str] = []
+        self.next_sweep = POLICY.sweep
+        self.sweeping = False
+        self.asked = 0
+        self.checks = Invariants(self.world, lossless=not faults)
+
+    # --- the run -------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Play the choices, come to rest, check. Raises AssertionError with the trace."""
+        try:
+            for choice in self.choices:
+                await self._step(choice)
+            self._tell("--- the choices are used up; from here on nothing fails ---")
+            for _ in range(REST_STEPS):
+                if not await self._plain():
+                    break
+            else:
+                raise AssertionError("I1: it never comes to rest")
+            self.checks.at_rest()
+        except AssertionError as failed:
+            lines = "\n".join(self.trace[-400:])
+            raise AssertionError(f"{failed}\n\n{lines}\n\n{failed}") from None
+        finally:
+            for actor in self.actors:
+                actor.kill()
+            await settle()
+
+    async def _step(self, choice: int) -> None:
+        kind, arg = choice % 32, choice // 32
+        scheduler, pending = self.scheduler, self.scheduler.pending
+        if kind < 16 or choice == 0:
+            if not pending or choice == 0:
+                await self._plain(moving=kind % 2 == 0)
+            else:
+                await self._go(pending[arg % len(pending)])
+        elif kind < 19 and self.faults:
+            calls = [call for call in pending if call.port in FALLIBLE]
+            if calls:
+                await self._lose(calls[arg % len(calls)], busy=arg % 5 == 0)
+        elif kind == 19 and self.faults:
+            alive = [actor for actor in self.actors if actor.alive()]
+            if alive:
+                await self._kill(alive[arg % len(alive)])
+        elif kind < 23:
+            await self._next_op()
+        elif kind < 25:
+            await self._deliver(alone=arg % 2 == 1)
+        elif kind < 27:
+            await self._time()
+        elif kind == 27:
+            await self._jump((2.0, 5.0, 7.0, 20.0, 65.0)[arg % 5])
+        elif kind == 28 and self.faults and self.world.queue.messages:
+            place = arg % len(self.world.queue.messages)
+            self._tell(f"the queue loses {self.world.queue.messages[place].wake_up.prompt_id}")
+            self.world.queue.lose(place)
+        elif kind == 29 and self.world.queue.messages:
+            place = arg % len(self.world.queue.messages)
+            self._tell(f"the queue doubles {self.world.queue.messages[place].wake_up.prompt_id}")
+            self.world.queue.double(place)
+        elif kind == 30:
+            await self._sweep()
+        else:
+            await self._plain()
+        scheduler.now = self.world.clock.monotonic()
+
+    async def _plain(self, *, moving: bool = True) -> bool:
+        """The next step when nothing special happens; False if there is none left."""
+        if self.scheduler.pending:
+            await self._go(self.scheduler.pending[0])
+            return True
+        if self.plan:
+            await self._next_op()
+            return True
+        queue, clock = self.world.queue, self.world.clock
+        for alone in (True, False):
+            if queue.visible(alone=alone) and self._running() < INVOCATIONS:
+                await self._deliver(alone=alone)
+                return True
+        if not moving:
+            return True
+        unfinished = self.world.open_turns() or self.world.state.deletions
+        moments = [clock.next_wake(), queue.next_visible()]
+        if unfinished or any(actor.alive() for actor in self.actors):
+            moments.append(self.next_sweep)
+        known = [moment for moment in moments if moment is not None]
+        if not known:
+            return False
+        if clock.next_wake() is not None and clock.next_wake() == min(known):
+            await self._time()
+        else:
+            await self._until(min(known))
+        if self.next_sweep <= clock.monotonic():
+            await self._sweep()
+        return True
+
+    def _running(self) -> int:
+        return sum(actor.alive() and actor.kind == "runner" for actor in self.actors)
+
+    def _tell(self, what: str) -> None:
+        self.trace.append(f"{self.world.clock.monotonic():9.3f}  {what}")
+
+    async def _settle(self) -> None:
+        await settle()
+        for actor in self.killers:
+            if actor.alive():
+                await self._kill(actor, "is killed by its prompt")
+        self.killers.clear()
+        self.checks.tasks(self.actors)
+        assert not self.errors, self.errors[0]
+        assert not self.checks.broken, self.checks.broken[0]
+
+    async def _go(self, call: Call) -> None:
+        if call.stage == BEFORE:
+            self._tell(f"{call.actor.name}: {call.name}{_of(call)}")
+        self.scheduler.move(call)
+        await self._settle()
+
+    async def _lose(self, call: Call, *, busy: bool) -> None:
+        if call.stage == AFTER:
+            self._tell(f"{call.actor.name}: {call.name}{_of(call)} took effect, its answer is lost")
+            self.scheduler.move(call, Unavailable("no answer"))
+        elif busy and call.port != "publisher":
+            self._tell(f"{call.actor.name}: {call.name}{_of(call)} is throttled")
+            self.scheduler.move(call, Busy("throttled"))
+        else:
+            self._tell(f"{call.actor.name}: {call.name}{_of(call)} is lost")
+            self.scheduler.move(call, Unavailable("no answer"))
+        await self._settle()
+
+    async def _kill(self, actor: Actor, why: str = "is killed") -> None:
+        self._tell(f"{actor.name} {why}")
+        actor.kill()
+        await self._settle()
+
+    async def _time(self) -> None:
+        await self._posts_time_out(self.world.clock.next_wake())
+        if self.world.clock.wake_one():
+            await self._settle()
+
+    async def _until(self, moment: float) -> None:
+        while (wake := self.world.clock.next_wake()) is not None and wake <= moment:
+            await self._time()
+        await self._posts_time_out(moment)
+        self.world.clock.skip(max(moment - self.world.clock.monotonic(), 0))
+        await self._settle()
+
+    async def _jump(self, seconds: float) -> None:
+        self._tell(f"{seconds} s pass")
+        await self._until(self.world.clock.monotonic() + seconds)
+
+    async def _posts_time_out(self, moment: float | None) -> None:
+        """No post may be under way longer than its client waits for it."""
+        for call in list(self.scheduler.pending):
+            late = call.name == "publisher.post" and call.stage == BEFORE
+            if late and moment is not None and moment - call.since > POST_SECONDS:
+                await self._lose(call, busy=False)
+
+    # --- the actors ------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None], kind: str, name: str = "") -> None:
+        self.actors.append(self.world.start(work, kind, name)[0])
+        self.scheduler.now = self.world.clock.monotonic()
+
+    async def _next_op(self) -> None:
+        if not self.plan:
+            return
+        op = self.plan.pop(0)
+        kind = {"subscribe": "socket", "unsubscribe": "socket", "hang_up": "socket"}
+        self._tell(f"somebody wants to {op}")
+        name = f"{op.what}-{op.n}.{len(self.actors)}"
+        self._start(self._persist(op), kind.get(op.what, "api"), name)
+        await self._settle()
+
+    async def _deliver(self, *, alone: bool) -> None:
+        batch = self.world.queue.receive(1 if alone else 10, alone=alone)
+        if not batch:
+            return
+        names = ", ".join(wake_up.prompt_id for _, wake_up in batch)
+        name = f"runner-{len(self.actors)}"
+        self._tell(f"{name} starts with {names}{' (alone)' if alone else ''}")
+        self._start(self._invocation(batch), "runner", name)
+        await self._settle()
+
+    async def _invocation(self, batch: Any) -> None:
+        for error in await self.world.invocation(batch):
+            if not isinstance(error, (Busy, Unavailable, asyncio.CancelledError)):
+                self.errors.append(f"the runner let through {error!r}")
+
+    async def _sweep(self) -> None:
+        self.next_sweep = self.world.clock.monotonic() + POLICY.sweep
+        if self.sweeping and any(a.alive() for a in self.actors if a.kind == "sweeper"):
+            return
+        self.sweeping = True
+        self._start(self._swept(), "sweeper", f"sweeper-{len(self.actors)}")
+        await self._settle()
+
+    async def _swept(self) -> None:
+        try:
+            await self.world.sweep(5)
+        except (Busy, Unavailable):
+            return
+        except TransitionRefused as error:
+            self.errors.append(f"the sweeper let through {error!r}")
+
+    async def _persist(self, op: Op) -> None:
+        """A client that repeats its call when it is told that it may."""
+        for _ in range(6):
+            try:
+                await self._call(op)
+            except (Busy, Unavailable):
+                await self.world.clock.sleep(0.3)
+                continue
+            except REFUSALS:
+                pass
+            except TransitionRefused as error:
+                self.errors.append(f"{op} let through {error!r}")
+            return
+
+    async def _call(self, op: Op) -> None:
+        world, prompt_id, thread_id = self.world, f"p{op.n}", f"t{op.n % self.threads}"
+        match op.what:
+            case "accept":
+                text = f"ask p{op.n}{' anew' * op.variant}"
+                await world.accept(USER, NewPrompt(text, prompt_id, thread_id, max_retries=2))
+                self.checks.accepted(prompt_id)
+            case "cancel":
+                canceled = await world.cancel(USER, prompt_id)
+                self._tell(f"the cancel of {prompt_id} is answered {canceled.status}")
+                self.checks.cancel_answered(canceled)
+            case "retry":
+                await world.retry(USER, prompt_id)
+            case "remove":
+                await world.remove(USER, prompt_id)
+            case "delete":
+                await world.delete_thread(ADMIN, thread_id, 5)
+            case "subscribe":
+                await self._subscribe(f"c{op.n // self.threads}", thread_id)
+            case "unsubscribe":
+                connection = world.memory.connections.get(f"c{op.n // self.threads}")
+                if connection:
+                    self.checks.unsubscribed(connection.id, thread_id)
+                    await world.follow.unsubscribe(connection, thread_id)
+            case "hang_up":
+                world.publisher.closed.add(f"c{op.n}")
+                self.checks.hung_up(f"c{op.n}")
+                await world.follow.disconnect(f"c{op.n}")
+
+    async def _subscribe(self, connection_id: str, thread_id: str) -> None:
+        connection = self.world.memory.connections.get(connection_id)
+        if connection_id in self.world.publisher.closed:
+            return
+        if connection is None:
+            await self.world.follow.connect(USER, connection_id)
+            connection = Connection(
+                connection_id, ACCOUNT, USER.user_id, USER.role.value, USER.key_hash,
+                self.world.clock.now(),
+            )
+        known = self.checks.known(connection_id)
+        frame = await self.world.follow.subscribe(connection, thread_id, known)
+        self.checks.subscribed(connection_id, frame)
+
+    def _script(self, request: ProviderRequest) -> Script:
+        """The next script; None kills the runner that asks."""
+        self.asked += 1
+        self.checks.asked(request)
+        script = self.scripts.pop(0) if self.scripts else SHORT
+        if script is not None:
+            return self.checks.marked(script, self.asked)
+        if self.faults:
+            self.killers += [a for a in self.actors if a.kind == "runner" and self._asks(a)]
+        return SHORT
+
+    def _asks(self, actor: Actor) -> bool:
+        return asyncio.current_task() in actor.tasks
+
+
+def _of(call: Call) -> str:
+    """Which prompt, thread or frame a call is about, for the trace."""
+    shown = []
+    for arg in call.args:
+        if isinstance(arg, str) and len(arg) < 20 and arg != ACCOUNT:
+            shown.append(arg)
+        elif hasattr(arg, "prompt_id"):
+            shown.append(f"{arg.prompt_id}")
+        elif hasattr(arg, "run_count"):
+            shown.append(f"{arg.id} turn {arg.turn} attempt {arg.run_count}")
+        elif isinstance(arg, dict):
+            shown.append(_frame(arg))
+    return f" [{', '.join(shown)}]" if shown else ""
+
+
+def _frame(frame: dict[str, Any]) -> str:
+    match frame.get("type"):
+        case "delta":
+            span = f"{frame['offset']}-{frame['end']}"
+            return f"delta {frame['promptId']} attempt {frame['attempt']} {span}"
+        case "prompt":
+            return f"{frame['prompt']['id']} is {frame['prompt']['status']}"
+        case "message":
+            return f"message {frame['message']['id']}"
+    return ""
+
+
+FINISHED = frozenset({Status.COMPLETED, Status.CANCELED, Status.ABANDONED})
