@@ -1,24 +1,39 @@
-"""Stand-in until the function is written: shows that the event arrives."""
+"""The socket: lets connections in, answers their frames, forgets them."""
 
-from __future__ import annotations
-
-import json
-import os
 from typing import Any
 
-import boto3
+from parley.assembly import socket_engine
+from parley.core.errors import ParleyError
+from parley.kept_loop import KeptLoop
+from parley.observability import logger, observed
+from parley.settings import SocketSettings, read
+from parley.wire.errors import status_of
+
+engine = socket_engine(read(SocketSettings))
+loop = KeptLoop()
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Read the table, so that the role is exercised, and echo what came."""
-    if os.environ["POWERTOOLS_SERVICE_NAME"] == "runner":
-        return {"batchItemFailures": []}
-    table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
-    found = table.get_item(Key={"pk": "a", "sk": "b"}).get("Item")
-    request = event.get("requestContext", {})
-    if request.get("eventType") == "MESSAGE":
-        client = boto3.client("apigatewaymanagementapi", endpoint_url=os.environ["SOCKET_ENDPOINT"])
-        client.post_to_connection(ConnectionId=request["connectionId"], Data=event["body"].encode())
-        return {"statusCode": 200}
-    body = {"event": event, "found": found, "pid": os.getpid()}
-    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(body)}
+@observed
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Refuses a handshake by its status; answers to frames are posted, not returned."""
+    request = event["requestContext"]
+    connection_id = request["connectionId"]
+    match request["routeKey"]:
+        case "$connect":
+            token = (event.get("queryStringParameters") or {}).get("token", "")
+            return {"statusCode": loop(connected(connection_id, token))}
+        case "$disconnect":
+            loop(engine.disconnect(connection_id))
+        case _:
+            loop(engine.receive(connection_id, event.get("body") or ""))
+    return {"statusCode": 200}
+
+
+async def connected(connection_id: str, token: str) -> int:
+    """The status of the handshake."""
+    try:
+        await engine.connect(connection_id, token)
+    except ParleyError as error:
+        logger.info("refused", extra={"error": type(error).__name__})
+        return status_of(type(error))
+    return 200

@@ -1,24 +1,25 @@
-"""Stand-in until the function is written: shows that the event arrives."""
+"""The sweeper: on schedule, moves what lost wake-ups and lost runners left behind."""
 
-from __future__ import annotations
-
-import json
-import os
 from typing import Any
 
-import boto3
+from parley.assembly import sweeper_engine
+from parley.kept_loop import KeptLoop
+from parley.observability import logger, observed
+from parley.settings import SweeperSettings, read
+
+# Shorter than the schedule's shortest interval, so that two sweeps seldom overlap.
+LONGEST_SECONDS = 45
+# What a look that has begun may still need.
+RESERVE_SECONDS = 8
+
+engine = sweeper_engine(read(SweeperSettings))
+loop = KeptLoop()
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Read the table, so that the role is exercised, and echo what came."""
-    if os.environ["POWERTOOLS_SERVICE_NAME"] == "runner":
-        return {"batchItemFailures": []}
-    table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
-    found = table.get_item(Key={"pk": "a", "sk": "b"}).get("Item")
-    request = event.get("requestContext", {})
-    if request.get("eventType") == "MESSAGE":
-        client = boto3.client("apigatewaymanagementapi", endpoint_url=os.environ["SOCKET_ENDPOINT"])
-        client.post_to_connection(ConnectionId=request["connectionId"], Data=event["body"].encode())
-        return {"statusCode": 200}
-    body = {"event": event, "found": found, "pid": os.getpid()}
-    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(body)}
+@observed
+def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Sweeps within the invocation's time; answers how many open turns were looked at."""
+    left: float = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+    looked = loop(engine(min(left, LONGEST_SECONDS)))
+    logger.info("swept", extra={"turns": looked})
+    return {"turns": looked}

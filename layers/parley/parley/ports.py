@@ -401,6 +401,9 @@ class DeadLetters(Protocol):
     async def record(self, letter: DeadLetter) -> None:
         """Add a record."""
 
+    async def set_aside(self, message_id: str, body: str) -> None:
+        """Add what came on the queue of wake-ups and is none, for an operator to look at."""
+
     async def take(self, account: str, limit: int) -> Sequence[DeadLetter]:
         """Records of the account, hidden for some seconds; foreign ones are given back."""
 

@@ -59,7 +59,11 @@ class Sweeping(BaseSettings):
     sweep_seconds: Annotated[Seconds, Field(ge=1)]
 
 
-class ApiSettings(Storage, Queues, GivenUp, Sockets, Sweeping):
+class FunctionSettings(Storage, Queues, Sockets):
+    """What every function works with."""
+
+
+class ApiSettings(FunctionSettings, GivenUp, Sweeping):
     """`functions/api`."""
 
     default_max_retries: Annotated[int, Field(ge=0, le=MAX_RETRIES_CAP)]
@@ -83,7 +87,7 @@ class ApiSettings(Storage, Queues, GivenUp, Sockets, Sweeping):
         )
 
 
-class RunnerSettings(Storage, Queues, GivenUp, Sockets):
+class RunnerSettings(FunctionSettings, GivenUp):
     """`functions/runner`."""
 
     lease_seconds: Annotated[Seconds, Field(ge=1)]
@@ -103,13 +107,13 @@ class RunnerSettings(Storage, Queues, GivenUp, Sockets):
         )
 
 
-class SocketSettings(Storage, Queues, Sockets):
+class SocketSettings(FunctionSettings):
     """`functions/socket`."""
 
     max_connections: Annotated[int, Field(ge=1)]
 
 
-class SweeperSettings(Storage, Queues, GivenUp, Sockets, Sweeping):
+class SweeperSettings(FunctionSettings, GivenUp, Sweeping):
     """`functions/sweeper`."""
 
     @property

@@ -27,6 +27,9 @@ POLL_SECONDS = 1
 EXAMINED = 500
 # A wake-up that SQS itself moved, because its runners kept dying.
 UNDELIVERED = "undelivered"
+# What is kept of a message that is no wake-up.
+UNREADABLE = "unreadable"
+ASIDE_CHARACTERS = 1000
 # The receipt is out of date: the message was deleted, or shown again and taken by others.
 GONE = frozenset({"InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid"})
 
@@ -123,6 +126,18 @@ class SqsDeadLetters:
             "send_message",
             QueueUrl=self._queue_url,
             MessageBody=json.dumps(body, separators=(",", ":")),
+        )
+
+    async def set_aside(self, message_id: str, body: str) -> None:
+        """Nothing of Parley's writes such a message, so how it begins is all there is to go by.
+
+        The record names no account: no account's admin is shown it.
+        """
+        record = {"reason": UNREADABLE, "message_id": message_id, "body": body[:ASIDE_CHARACTERS]}
+        await self._calls.call(
+            "send_message",
+            QueueUrl=self._queue_url,
+            MessageBody=json.dumps(record, separators=(",", ":")),
         )
 
     async def take(self, account: str, limit: int) -> Sequence[DeadLetter]:

@@ -1,4 +1,4 @@
-"""What the runner and the sweeper tell about themselves. Never text, never a provider's words (I9)."""
+"""What runner and sweeper tell about themselves. Never text, never a provider's words (I9)."""
 
 from typing import TYPE_CHECKING, Protocol
 

@@ -1,0 +1,152 @@
+"""Puts the engines together: use cases on the adapters that the settings name.
+
+Everything here is cheap and holds no connection, no credentials and no secret: clients are
+made on their first call, so that a SnapStart snapshot contains none. What needs the
+provider's package is in `assembly_runner`, which only the runner imports.
+"""
+
+from dataclasses import dataclass
+
+from parley.adapters.apigateway import ApiGatewayPublisher, management_calls
+from parley.adapters.aws import AwsCalls
+from parley.adapters.dynamodb_accounts import DynamoCatalogues, DynamoKeys
+from parley.adapters.dynamodb_prompts import DynamoPrompts
+from parley.adapters.dynamodb_subscribers import DynamoSubscribers
+from parley.adapters.dynamodb_table import Table, dynamodb_calls
+from parley.adapters.dynamodb_threads import DynamoThreads
+from parley.adapters.sqs import SqsDeadLetters, SqsWakeUps, sqs_calls
+from parley.adapters.system import RandomIds, SystemClock
+from parley.core.policy import Policy
+from parley.observability import PromptsObserver
+from parley.ports import (
+    CatalogueStore,
+    Clock,
+    Ids,
+    KeyStore,
+    PromptStore,
+    Publisher,
+    SubscriberStore,
+    ThreadStore,
+    WakeUps,
+)
+from parley.settings import ApiSettings, FunctionSettings, SocketSettings, SweeperSettings
+from parley.usecases.accept import Accept
+from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
+from parley.usecases.catalogue import Models
+from parley.usecases.chat import Chat
+from parley.usecases.dead_letters import Redrive
+from parley.usecases.ending import Ending
+from parley.usecases.follow import Follow
+from parley.usecases.keys import Authenticate, Keys
+from parley.usecases.read import ReadPrompts
+from parley.usecases.stream import Stream
+from parley.usecases.sweep import Sweep
+from parley.wire.http_calls import Api
+from parley.wire.socket import Socket
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The adapters that every function uses."""
+
+    prompts: PromptStore
+    threads: ThreadStore
+    subscribers: SubscriberStore
+    keys: KeyStore
+    catalogues: CatalogueStore
+    queues: AwsCalls
+    wake_ups: WakeUps
+    publisher: Publisher
+    clock: Clock
+    ids: Ids
+    policy: Policy
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(
+            prompts=self.prompts,
+            threads=self.threads,
+            subscribers=self.subscribers,
+            publisher=self.publisher,
+            wake_ups=self.wake_ups,
+            clock=self.clock,
+            policy=self.policy,
+        )
+
+
+def parts(settings: FunctionSettings, policy: Policy) -> Parts:
+    """The adapters of a function."""
+    clock = SystemClock()
+    queues = sqs_calls()
+    table = Table(settings.table_name, dynamodb_calls(), clock)
+    return Parts(
+        prompts=DynamoPrompts(table),
+        threads=DynamoThreads(table),
+        subscribers=DynamoSubscribers(table),
+        keys=DynamoKeys(table),
+        catalogues=DynamoCatalogues(table),
+        queues=queues,
+        wake_ups=SqsWakeUps(queues, settings.queue_url, settings.solo_queue_url),
+        publisher=ApiGatewayPublisher(management_calls(settings.socket_endpoint)),
+        clock=clock,
+        ids=RandomIds(),
+        policy=policy,
+    )
+
+
+def api_engine(settings: ApiSettings) -> Api:
+    """What `functions/api` serves."""
+    made = parts(settings, settings.policy)
+    prompts, threads, clock, ids = made.prompts, made.threads, made.clock, made.ids
+    models = Models(made.catalogues)
+    retry = Retry(prompts, made.ending, clock, ids, made.policy)
+    return Api(
+        authenticate=Authenticate(made.keys),
+        accept=Accept(prompts, models, made.wake_ups, clock, ids, made.policy),
+        read=ReadPrompts(prompts, threads, clock, made.policy),
+        cancel=Cancel(prompts, made.ending, clock, made.policy),
+        retry=retry,
+        remove=Remove(prompts, made.ending, clock),
+        stream=Stream(prompts, threads, made.subscribers, clock, made.policy),
+        chat=Chat(threads, prompts, clock, ids),
+        delete_thread=DeleteThread(prompts, threads, made.ending, clock),
+        models=models,
+        keys=Keys(made.keys, made.subscribers, made.publisher, clock, ids),
+        redrive=Redrive(SqsDeadLetters(made.queues, settings.dlq_url), retry),
+        policy=made.policy,
+        local_providers=settings.local_providers,
+        allowed_origins=settings.allowed_origins,
+    )
+
+
+def socket_engine(settings: SocketSettings) -> Socket:
+    """What `functions/socket` serves."""
+    made = parts(settings, Policy())
+    return Socket(
+        authenticate=Authenticate(made.keys),
+        follow=Follow(
+            subscribers=made.subscribers,
+            prompts=made.prompts,
+            threads=made.threads,
+            clock=made.clock,
+            ids=made.ids,
+            max_connections=settings.max_connections,
+        ),
+        cancel=Cancel(made.prompts, made.ending, made.clock, made.policy),
+        publisher=made.publisher,
+    )
+
+
+def sweeper_engine(settings: SweeperSettings) -> Sweep:
+    """What `functions/sweeper` does."""
+    made = parts(settings, settings.policy)
+    return Sweep(
+        prompts=made.prompts,
+        threads=made.threads,
+        ending=made.ending,
+        delete_thread=DeleteThread(made.prompts, made.threads, made.ending, made.clock),
+        dead_letters=SqsDeadLetters(made.queues, settings.dlq_url),
+        clock=made.clock,
+        policy=made.policy,
+        observer=PromptsObserver(),
+    )
