@@ -1,0 +1,109 @@
+"""The one table from the domain's errors to HTTP, and what a refusal looks like.
+
+Whatever a caller may be told is the message of a `ParleyError`. Of anything else the
+caller learns that it happened, and the log learns its type: an exception's text may
+quote a prompt or a provider (I9).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ParleyError,
+    TooLarge,
+    TooManyConnections,
+    TooManyOpenTurns,
+    Unauthenticated,
+    Unavailable,
+)
+
+RETRY_SECONDS = 1
+FIELDS_NAMED = 5
+
+
+class MethodNotAllowed(ParleyError):
+    """The path exists, not with this method."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"this path answers {allowed}")
+        self.allowed = allowed
+
+
+class UnsupportedEncoding(ParleyError):
+    """The body is compressed in a way that is not supported."""
+
+
+# The most specific class that an error has decides; a class that is missing here is a 500.
+STATUS: Mapping[type[ParleyError], int] = MappingProxyType(
+    {
+        Invalid: 400,
+        Unauthenticated: 401,
+        Forbidden: 403,
+        NotFound: 404,
+        MethodNotAllowed: 405,
+        Conflict: 409,
+        TooLarge: 413,
+        UnsupportedEncoding: 415,
+        TooManyOpenTurns: 429,
+        TooManyConnections: 429,
+        Busy: 503,
+        Unavailable: 503,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a call that failed."""
+
+    status: int
+    text: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+INTERNAL = Refusal(500, "internal error")
+
+
+def status_of(error: type[Exception]) -> int:
+    """The status of an error's class."""
+    return next((STATUS[kind] for kind in error.__mro__ if kind in STATUS), INTERNAL.status)
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """What a caller is told of an error."""
+    if isinstance(error, RequestValidationError):
+        return Refusal(400, _wrong_fields(error.errors()))
+    status = status_of(type(error))
+    if status == INTERNAL.status:
+        return INTERNAL
+    return Refusal(status, str(error), _headers(error, status))
+
+
+def _headers(error: Exception, status: int) -> dict[str, str]:
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": error.allowed}
+    if status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    if status == 503:
+        return {"Retry-After": str(RETRY_SECONDS)}
+    return {}
+
+
+def _wrong_fields(problems: Sequence[Any]) -> str:
+    """Each wrong field with what is expected of it; never what was sent (I9)."""
+    lines = []
+    for problem in problems[:FIELDS_NAMED]:
+        path = ".".join(str(part) for part in problem["loc"][1:])
+        if not path:
+            return "Invalid JSON"  # the body is missing: the contract's words
+        lines.append(f"{path}: {problem['msg']}")
+    return "; ".join(lines)

@@ -1,0 +1,122 @@
+"""What the endpoints are made of: the use cases behind them, the call at hand, a route."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from parley.core.access import ID_PATTERN, Principal
+from parley.core.errors import ParleyError
+from parley.core.policy import Policy
+from parley.core.prompt import Prompt
+from parley.usecases.accept import Accept
+from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
+from parley.usecases.catalogue import Models
+from parley.usecases.chat import Chat
+from parley.usecases.dead_letters import Redrive
+from parley.usecases.keys import Authenticate, Keys
+from parley.usecases.read import ReadPrompts
+from parley.usecases.stream import Stream
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Runs a coroutine to its end on the event loop that is kept across calls."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call and how it was answered: all that logs and metrics may know of it (I9).
+
+    `route` is the template of the path, or empty if there is none; `ids` are the valid
+    ids in the path; `account` is empty until the caller is known.
+    """
+
+    method: str
+    route: str
+    ids: dict[str, str]
+    account: str
+    status: int
+    milliseconds: float
+
+
+class HttpObserver(Protocol):
+    """Receives the events that the API's logs and metrics are made of."""
+
+    def answered(self, call: Answered) -> None:
+        """A call was answered."""
+
+    def failed(self, error: Exception) -> None:
+        """A call ended in an error that nobody expected. Only its type may be told (I9)."""
+
+    def accepted(self, prompt: Prompt) -> None:
+        """A prompt is stored: a new one, or one submitted again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The use cases that the HTTP API calls, and what its deployment sets."""
+
+    authenticate: Authenticate
+    accept: Accept
+    read: ReadPrompts
+    cancel: Cancel
+    retry: Retry
+    remove: Remove
+    stream: Stream
+    chat: Chat
+    delete_thread: DeleteThread
+    models: Models
+    keys: Keys
+    redrive: Redrive
+    policy: Policy
+    local_providers: bool = False
+    allowed_origins: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated call."""
+
+    api: Api
+    principal: Principal
+    observer: HttpObserver
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A route. `handler` takes the `Call` first, then what the router validated.
+
+    `refuses` are the errors that are particular to it; what every route may answer is not
+    repeated. `public` ones are called without a key; they get no `Call`.
+    """
+
+    method: str
+    path: str
+    handler: Callable[..., Coroutine[Any, Any, Any]]
+    tag: str
+    summary: str
+    refuses: Sequence[type[ParleyError]] = ()
+    may_wait: bool = False
+    stream: bool = False
+    public: bool = False
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The path's parameters, or None if the path is another's."""
+        mine, theirs = self.path.split("/"), path.split("/")
+        if len(mine) != len(theirs):
+            return None
+        found = {}
+        for name, value in zip(mine, theirs, strict=True):
+            if name.startswith("<") and value:
+                found[name.strip("<>")] = value
+            elif name != value:
+                return None
+        return found
+
+
+def valid_ids(parameters: dict[str, str]) -> dict[str, str]:
+    """Those that are ids: anything else in a path may be text and is kept out of logs."""
+    return {name: text for name, text in parameters.items() if ID_PATTERN.fullmatch(text)}

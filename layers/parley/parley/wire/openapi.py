@@ -1,0 +1,166 @@
+"""The OpenAPI document: what Powertools generates from the routes, with our refusals.
+
+`python -m parley.wire.openapi > docs/openapi.json` writes the committed one.
+"""
+
+import json
+import sys
+from typing import Any, Never
+
+from aws_lambda_powertools.event_handler.openapi.models import (
+    HTTPBearer,
+    License,
+    Tag,
+)
+
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ParleyError,
+    TooLarge,
+    TooManyOpenTurns,
+    Unauthenticated,
+)
+from parley.wire import http
+from parley.wire.errors import INTERNAL, UnsupportedEncoding, status_of
+from parley.wire.http_calls import Endpoint
+from parley.wire.http_names import camel
+from parley.wire.public import VERSION
+
+Json = dict[str, Any]
+
+ABOUT = (
+    "Durable LLM prompts and chat. The key goes into `Authorization`, as `Bearer KEY`, `Token KEY` "
+    'or bare. Every refusal is `{"error": text}`. Unknown fields of a request are ignored.'
+)
+TAGS = {
+    "prompt-svc": "Add prompts, wait for them, follow their thread.",
+    "chat-svc": "Threads and messages.",
+    "account": "Models, keys, dead letters, status.",
+    "public": "Without a key.",
+}
+REFUSALS: dict[type[ParleyError], str] = {
+    Invalid: "The request breaks a rule; the text says which.",
+    Unauthenticated: "No key, or an unknown or revoked one.",
+    Forbidden: "The call needs an admin key.",
+    NotFound: "Absent, or another account's.",
+    Conflict: "The id is taken by other content, or the state does not allow the call.",
+    TooLarge: "A text over 300 KB, or a body over 1 MB.",
+    UnsupportedEncoding: "The body is compressed with something else than gzip.",
+    TooManyOpenTurns: "The thread has 100 unfinished prompts.",
+    Busy: "Busy or unavailable just now; try again.",
+}
+ERROR_SCHEMA = {
+    "type": "object",
+    "title": "Error",
+    "description": "A refusal.",
+    "properties": {"error": {"type": "string"}},
+    "required": ["error"],
+}
+RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+
+
+def document() -> Json:
+    """The document as an object."""
+    routes = http.router(_unanswered)
+    text = routes.get_openapi_json_schema(
+        title="Parley",
+        version=VERSION,
+        description=ABOUT,
+        license_info=License(name="MIT"),
+        tags=[Tag(name=name, description=about) for name, about in TAGS.items()],
+        security_schemes={"key": HTTPBearer(type="http", scheme="bearer")},
+        security=[{"key": []}],
+    )
+    generated: Json = json.loads(text)
+    schemas = generated["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
+        schemas.pop(name, None)
+    schemas["Error"] = ERROR_SCHEMA
+    generated["components"]["responses"] = _responses()
+    generated["paths"] = _paths(generated["paths"])
+    return generated
+
+
+def document_text() -> str:
+    """The document as it is committed and served."""
+    return json.dumps(document(), indent=1, sort_keys=True) + "\n"
+
+
+def _responses() -> Json:
+    """Each refusal once, to be referred to."""
+    kinds = {**REFUSALS, Exception: "A fault of ours."}
+    return {
+        _name(status_of(kind)): {
+            "description": about,
+            "content": _content({"$ref": "#/components/schemas/Error"}),
+            **({"headers": RETRY_AFTER} if kind is Busy else {}),
+        }
+        for kind, about in kinds.items()
+    }
+
+
+def _paths(paths: Json) -> Json:
+    """The paths with parameters named as in the contract, and each with its refusals."""
+    for endpoint in http.ENDPOINTS:
+        operation = paths[_generated_path(endpoint)][endpoint.method.lower()]
+        responses = operation["responses"]
+        for generated in ("422", "500"):
+            responses.pop(generated, None)
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path":
+                parameter["name"] = camel(parameter["name"])
+        if endpoint.may_wait:
+            responses["202"] = _accepted(responses["200"])
+        if endpoint.stream:
+            responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        for status in _refusals(endpoint, has_body="requestBody" in operation):
+            responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
+        if endpoint.public:
+            operation["security"] = []
+    return {_camel_path(path): item for path, item in paths.items()}
+
+
+def _refusals(endpoint: Endpoint, *, has_body: bool) -> list[int]:
+    kinds: set[type[Exception]] = {Exception, *endpoint.refuses}
+    if not endpoint.public:
+        kinds |= {Unauthenticated, Busy}
+    if has_body:
+        kinds |= {TooLarge, UnsupportedEncoding}
+    return sorted({status_of(kind) for kind in kinds})
+
+
+def _accepted(answered: Json) -> Json:
+    location = {"description": "Where to wait on.", "schema": {"type": "string"}}
+    return {
+        "description": "It is not over yet: the prompt as it is.",
+        "content": answered["content"],
+        "headers": {"Location": location, **RETRY_AFTER},
+    }
+
+
+def _content(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}
+
+
+def _name(status: int) -> str:
+    return f"Refused{status}" if status != INTERNAL.status else "Failed"
+
+
+def _generated_path(endpoint: Endpoint) -> str:
+    return endpoint.path.replace("<", "{").replace(">", "}")
+
+
+def _camel_path(path: str) -> str:
+    return "/".join(camel(part) if part.startswith("{") else part for part in path.split("/"))
+
+
+def _unanswered(_endpoint: Endpoint, _validated: Json) -> Never:
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document_text())

@@ -1,0 +1,60 @@
+"""Where a provider may be: what a catalogue's base URL has to look like.
+
+The runner calls that URL from inside the account's cloud, with a secret. So it must not
+lead to anything that is reachable from there only. Names are judged as they are written:
+what the public DNS answers for them may change any time and is not looked at.
+"""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from parley.core.errors import Invalid
+
+PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
+LENGTH_CAP = 500
+
+
+def checked_base_url(url: str, *, local_providers: bool) -> str:
+    """The URL itself; raises Invalid. `local_providers` lets any host be called, by http too."""
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        raise Invalid("baseUrl is not a URL") from None
+    host = (parts.hostname or "").rstrip(".").lower()
+    odd = any(character.isspace() or not character.isprintable() for character in url)
+    if not host or not port_is_valid or odd or len(url) > LENGTH_CAP:
+        raise Invalid("baseUrl is not a URL")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise Invalid("baseUrl must not carry credentials, a query or a fragment")
+    schemes = {"https", "http"} if local_providers else {"https"}
+    if parts.scheme not in schemes:
+        raise Invalid("baseUrl must begin with https://")
+    if not local_providers and not public_host(host):
+        raise Invalid("baseUrl must name a public host")
+    return url
+
+
+def public_host(host: str) -> bool:
+    """False for names and addresses of a loopback, private, link-local or metadata host."""
+    address = _address(host)
+    if address is None:
+        return "." in host and not host.endswith(PRIVATE_SUFFIXES)
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is not None:
+            address = inner
+    return address.is_global and not address.is_multicast
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, also in the short, octal and hexadecimal forms of IPv4."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
