@@ -102,12 +102,12 @@ async def test_a_delay_is_kept_within_what_the_queue_can(
         "[" * 100_000,
         "{}",
         json.dumps({"account": ACCOUNT}),
-        json.dumps({"account": ACCOUNT, "prompt_id": ""}),
-        json.dumps({"account": ACCOUNT, "prompt_id": "a#b"}),
-        json.dumps({"account": ACCOUNT, "prompt_id": 7}),
-        json.dumps({"account": "all", "prompt_id": "p1"}),
-        json.dumps({"account": ACCOUNT, "prompt_id": "p1", "thread_id": "#"}),
-        json.dumps({"account": ACCOUNT, "prompt_id": "p1", "thread_id": None}),
+        json.dumps({"account": ACCOUNT, "promptId": ""}),
+        json.dumps({"account": ACCOUNT, "promptId": "a#b"}),
+        json.dumps({"account": ACCOUNT, "promptId": 7}),
+        json.dumps({"account": "all", "promptId": "p1"}),
+        json.dumps({"account": ACCOUNT, "promptId": "p1", "threadId": "#"}),
+        json.dumps({"account": ACCOUNT, "promptId": "p1", "threadId": None}),
     ],
 )
 def test_what_is_no_wake_up_is_told(body: str) -> None:
@@ -115,7 +115,7 @@ def test_what_is_no_wake_up_is_told(body: str) -> None:
 
 
 def test_a_record_of_the_dead_letter_queue_is_a_wake_up() -> None:
-    body = json.dumps({"account": ACCOUNT, "prompt_id": "p1", "reason": "lost", "more": 1})
+    body = json.dumps({"account": ACCOUNT, "promptId": "p1", "reason": "lost", "more": 1})
     assert parse_wake_up(body) == WakeUp(ACCOUNT, "p1")
 
 
@@ -149,7 +149,7 @@ async def test_postponing_on_a_missing_queue_is_an_error(client: Any, calls: Aws
 
 def letters(client: Any, url: str, *accounts: str) -> None:
     for number, account in enumerate(accounts):
-        body = {"account": account, "prompt_id": f"p{number}", "reason": "lost"}
+        body = {"account": account, "promptId": f"p{number}", "reason": "lost"}
         client.send_message(QueueUrl=url, MessageBody=json.dumps(body))
 
 
@@ -184,6 +184,21 @@ async def test_other_accounts_records_and_rubbish_are_given_back(
     assert [message["Body"] for message in received(client, url)] == ["rubbish"]
 
 
+async def test_what_is_no_wake_up_is_set_aside_cut_and_shown_to_no_account(
+    client: Any, calls: AwsCalls
+) -> None:
+    dead = queue(client, "dead")
+    letters = SqsDeadLetters(calls, dead)
+
+    await letters.set_aside("m1", "x" * 5000)
+
+    assert await letters.take(ACCOUNT, 10) == []
+    [message] = received(client, dead)
+    kept = {"reason": "unreadable", "messageId": "m1", "body": "x" * 1000}
+    assert json.loads(message["Body"]) == kept
+    assert parse_wake_up(message["Body"]) is None
+
+
 async def test_no_more_than_the_limit_is_taken(client: Any, calls: AwsCalls) -> None:
     url = queue(client, "dlq")
     letters(client, url, *[ACCOUNT] * 15)
@@ -195,7 +210,7 @@ async def test_no_more_than_the_limit_is_taken(client: Any, calls: AwsCalls) -> 
 
 async def test_a_wake_up_that_sqs_moved_is_undelivered(client: Any, calls: AwsCalls) -> None:
     url = queue(client, "dlq")
-    body = {"account": ACCOUNT, "prompt_id": "p1", "thread_id": "t1"}
+    body = {"account": ACCOUNT, "promptId": "p1", "threadId": "t1"}
     client.send_message(QueueUrl=url, MessageBody=json.dumps(body))
 
     (letter,) = await SqsDeadLetters(calls, url).take(ACCOUNT, 1)

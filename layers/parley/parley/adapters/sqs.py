@@ -47,7 +47,7 @@ def parse_wake_up(body: str) -> WakeUp | None:
     fields = _fields(body)
     if fields is None:
         return None
-    return WakeUp(fields["account"], fields["prompt_id"], fields["thread_id"])
+    return WakeUp(fields["account"], fields["promptId"], fields["threadId"])
 
 
 def _fields(body: str) -> dict[str, str] | None:
@@ -57,14 +57,14 @@ def _fields(body: str) -> dict[str, str] | None:
         return None
     if not isinstance(value, dict):
         return None
-    names = ("account", "prompt_id", "thread_id", "reason")
+    names = ("account", "promptId", "threadId", "reason")
     fields = {name: value.get(name, "") for name in names}
     if not all(isinstance(field, str) for field in fields.values()):
         return None
     good = (
         ACCOUNT_PATTERN.fullmatch(fields["account"])
-        and ID_PATTERN.fullmatch(fields["prompt_id"])
-        and (not fields["thread_id"] or ID_PATTERN.fullmatch(fields["thread_id"]))
+        and ID_PATTERN.fullmatch(fields["promptId"])
+        and (not fields["threadId"] or ID_PATTERN.fullmatch(fields["threadId"]))
     )
     return fields if good else None
 
@@ -78,9 +78,9 @@ class SqsWakeUps:
         self._solo_queue_url = solo_queue_url
 
     async def send(self, wake_up: WakeUp, *, alone: bool = False, delay_seconds: int = 0) -> None:
-        body = {"account": wake_up.account, "prompt_id": wake_up.prompt_id}
+        body = {"account": wake_up.account, "promptId": wake_up.prompt_id}
         if wake_up.thread_id:
-            body["thread_id"] = wake_up.thread_id
+            body["threadId"] = wake_up.thread_id
         await self._calls.call(
             "send_message",
             QueueUrl=self._solo_queue_url if alone else self._queue_url,
@@ -119,7 +119,7 @@ class SqsDeadLetters:
     async def record(self, letter: DeadLetter) -> None:
         body = {
             "account": letter.account,
-            "prompt_id": letter.prompt_id,
+            "promptId": letter.prompt_id,
             "reason": letter.reason,
         }
         await self._calls.call(
@@ -133,7 +133,7 @@ class SqsDeadLetters:
 
         The record names no account: no account's admin is shown it.
         """
-        record = {"reason": UNREADABLE, "message_id": message_id, "body": body[:ASIDE_CHARACTERS]}
+        record = {"reason": UNREADABLE, "messageId": message_id, "body": body[:ASIDE_CHARACTERS]}
         await self._calls.call(
             "send_message",
             QueueUrl=self._queue_url,
@@ -203,7 +203,7 @@ def _letter(message: dict[str, Any]) -> DeadLetter | None:
     if fields is None:
         return None
     reason = fields["reason"] or UNDELIVERED
-    return DeadLetter(fields["account"], fields["prompt_id"], reason, message["ReceiptHandle"])
+    return DeadLetter(fields["account"], fields["promptId"], reason, message["ReceiptHandle"])
 
 
 def _raise_unless_gone(error: ClientError) -> None:
