@@ -1,0 +1,188 @@
+"""Counted budgets of the DynamoDB stores: calls, and write units with the indexes."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from parley.core.lifecycle import Failure
+from parley.core.prompt import Outcome, Prompt, Usage
+from parley.ports import PromptQuery
+
+from tests.conformance.material import (
+    ACCOUNT,
+    LEASE,
+    a_prompt,
+    a_thread,
+    accepted,
+    answer_of,
+    claimed,
+    question_of,
+    turn_of,
+)
+from tests.conformance.meter import Meter, item_bytes, metered
+from tests.conformance.stores import START, Stores, dynamo_stores, moto_client, new_table
+
+NOW = START + 10_000
+TEXT = "x" * 400
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with moto_client() as made:
+        yield made
+
+
+@pytest.fixture
+def stores(client: Any) -> Stores:
+    return dynamo_stores(client, new_table(client))
+
+
+@pytest.fixture
+def counted(client: Any) -> Callable[[Awaitable[Any]], Awaitable[tuple[Any, Meter]]]:
+    async def count(call: Awaitable[Any]) -> tuple[Any, Meter]:
+        with metered(client) as meter:
+            result = await call
+        assert meter.largest <= 1024
+        return result, meter
+
+    return count
+
+
+def of_life(turn: int) -> Prompt:
+    """A prompt whose fields are as long as they usually are."""
+    return a_prompt(
+        f"prompt_{turn:024d}",
+        "thread_0123456789abcdef01234567",
+        turn,
+        user_id="user_0123456789abcdef01234567",
+        fingerprint="f" * 64,
+        model_id="default-large",
+        sync=True,
+    )
+
+
+@pytest.mark.parametrize("turn", [2, 1000])
+async def test_a_life_costs_the_same_in_a_short_and_a_long_thread(
+    stores: Stores, counted: Any, turn: int
+) -> None:
+    prompt = of_life(turn)
+    await stores.threads.create_thread(a_thread(prompt.thread_id, next_turn=turn))
+
+    _, head = await counted(stores.prompts.thread_head(ACCOUNT, prompt.thread_id))
+    assert head.calls == {"Query": 1}
+    due = prompt.created_at + 1000
+    accept = stores.prompts.accept(prompt, question_of(prompt, TEXT), None, due, 1000)
+    _, meter = await counted(accept)
+    assert (meter.total_calls, meter.item_units, meter.index_units) == (1, 8, 5)
+    assert head.total_calls + meter.total_calls <= 3
+    total = meter.units
+
+    _, meter = await counted(stores.prompts.head(ACCOUNT, prompt.thread_id))
+    assert meter.calls == {"Query": 1}
+
+    running, meter = await counted(
+        stores.prompts.claim(turn_of(prompt), "f" * 64, NOW, NOW + LEASE, alone=False)
+    )
+    assert (meter.total_calls, meter.units) == (1, 1)
+    total += meter.units
+
+    _, meter = await counted(stores.prompts.renew(running, NOW + 2 * LEASE))
+    assert (meter.total_calls, meter.units) == (1, 1)
+    total += meter.units
+
+    answer = answer_of(prompt, TEXT, finish_reason="stop")
+    _, meter = await counted(stores.prompts.finish(running, NOW, answer, Usage(100, 200)))
+    assert (meter.total_calls, meter.item_units, meter.index_units) == (1, 6, 3)
+    total += meter.units
+
+    assert total <= 24
+
+
+async def run(stores: Stores, prompt: Prompt) -> Prompt:
+    await accepted(stores, prompt)
+    return await claimed(stores, prompt, at=NOW)
+
+
+async def test_the_first_prompt_of_a_thread(stores: Stores, counted: Any) -> None:
+    prompt = a_prompt()
+    new = a_thread(next_turn=2)
+    call = stores.prompts.accept(prompt, question_of(prompt), new, NOW, 1000)
+    _, meter = await counted(call)
+    assert (meter.total_calls, meter.units) == (1, 15)
+
+
+async def test_rarer_transitions(stores: Stores, counted: Any) -> None:
+    failure = Failure("rate_limited", "slow down")
+    store = stores.prompts
+    costs: dict[str, tuple[int, int]] = {}
+
+    async def cost(name: str, call: Awaitable[Any]) -> Any:
+        result, meter = await counted(call)
+        costs[name] = (meter.total_calls, meter.units)
+        return result
+
+    running = await run(stores, a_prompt("a", "ta"))
+    await cost("request_cancel", store.request_cancel(ACCOUNT, "a"))
+    await cost("cancel_expired", store.cancel_expired(ACCOUNT, "a", NOW + LEASE))
+    running = await run(stores, a_prompt("b", "tb"))
+    await cost("fail", store.fail(running, NOW, failure, NOW + 1))
+    again = turn_of(running)
+    running = await cost("claim again", store.claim(again, "t2", NOW + 1, NOW + 2, alone=True))
+    await cost("takeover", store.claim(again, "t3", NOW + 2, NOW + 3, alone=True))
+    await store.claim(again, "t4", NOW + 3, NOW + 4, alone=True)
+    await cost("give_up", store.give_up(ACCOUNT, "b", NOW + 4))
+    running = await run(stores, a_prompt("c", "tc"))
+    await cost("abandon", store.abandon(running, NOW, failure, Outcome.FAILED))
+    running = await run(stores, a_prompt("d", "td"))
+    partial = answer_of(running, partial=True)
+    canceled = await cost("cancel_running", store.cancel_running(running, NOW, partial, None))
+    await cost("retry", store.retry(canceled, 2, NOW, NOW, 1000))
+    head = await store.head(ACCOUNT, "td")
+    assert head is not None
+    await cost("move_due", store.move_due(head, NOW + 1, 2000))
+    await cost("cancel_waiting", store.cancel_waiting(ACCOUNT, "d", NOW))
+    await cost("remove", store.remove(ACCOUNT, "d"))
+    running = await run(stores, a_prompt("e", "te"))
+    await cost("evict", store.evict(running, NOW))
+
+    assert costs == {
+        "request_cancel": (1, 1),
+        "cancel_expired": (2, 6),
+        "fail": (1, 6),
+        "claim again": (1, 1),
+        "takeover": (2, 1),
+        "give_up": (2, 6),
+        "abandon": (1, 6),
+        "cancel_running": (1, 9),
+        "retry": (2, 17),
+        "move_due": (1, 3),
+        "cancel_waiting": (2, 6),
+        "remove": (1, 6),
+        "evict": (1, 6),
+    }
+
+
+async def test_a_context_reads_no_more_than_is_consumed(stores: Stores, client: Any) -> None:
+    for turn in range(1, 121):
+        await accepted(stores, a_prompt(f"p{turn}", turn=turn))
+
+    with metered(client) as meter:
+        messages = stores.threads.context(ACCOUNT, "t1", 120)
+        for _ in range(40):
+            await anext(messages)
+    assert meter.calls == {"Query": 1}
+
+
+async def test_a_list_costs_one_query_and_one_batch(stores: Stores, client: Any) -> None:
+    for number in range(5):
+        await accepted(stores, a_prompt(f"p{number}", f"t{number}"))
+    with metered(client) as meter:
+        page = await stores.prompts.prompts(PromptQuery(ACCOUNT, "ann"))
+        await stores.prompts.count_prompts(PromptQuery(ACCOUNT, "ann"), 1000)
+    assert len(page.items) == 5
+    assert meter.calls == {"Query": 2, "BatchGetItem": 1}
+
+
+def test_sizes_follow_the_published_rules() -> None:
+    assert item_bytes({"pk": {"S": "é"}, "n": {"N": "100"}, "b": {"BOOL": True}}) == 4 + 4 + 2
+    assert item_bytes({"l": {"L": [{"S": "ab"}]}, "m": {"M": {"k": {"S": ""}}}}) == 7 + 6
