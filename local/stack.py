@@ -16,43 +16,45 @@ SWEEP_EVERY        seconds between sweeps, shorter than EventBridge Scheduler's 
 
 import asyncio
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
-import platform
 import shlex
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from local import edge
-from local.emulator import REGION, Emulator, free_port, start_emulator, until_answers
-from local.processes import Child, StackError, run, start
+from local.deployment import (
+    ARCHITECTURE,
+    LOCAL,
+    RUNTIME,
+    STACK_NAME,
+    TOOLS,
+    build,
+    built,
+    deploy,
+    invoker,
+    locked,
+)
+from local.emulator import (
+    REGION,
+    Aws,
+    forget_aws_settings,
+    free_port,
+    start_emulator,
+    until_answers,
+)
+from local.processes import Child, StackError, start
 from local.seed import Seeded, seed
 
-ROOT = Path(__file__).resolve().parent.parent
-LOCAL = ROOT / ".local"
-BUILD = LOCAL / "build"
-SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
-EMULATOR_PYTHON = ROOT / ".tools" / "emulator" / "bin" / "python"
-UV_BIN = ROOT / ".tools" / "uv" / "bin"
-PYTHON_BIN = Path(sys.executable).parent
-STAMP = ".fingerprint"
+EMULATOR_PYTHON = TOOLS / "emulator" / "bin" / "python"
 DEFAULT_PORT = 9357
-STACK_NAME = "parley"
-BUCKET = "parley-artifacts"
-
-# The build is for the interpreter and the processor at hand: the emulator runs functions on them.
-RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
-ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
-SOURCES = ("template.yaml", "functions", "layers")
 
 
 @dataclass(frozen=True)
@@ -99,37 +101,30 @@ class Progress:
         print(f" {time.monotonic() - since:.1f} s", flush=True)
 
 
+def read_parameters(env: Mapping[str, str]) -> dict[str, str]:
+    """The template parameters in STACK_PARAMETERS; StackError when it cannot be read."""
+    try:
+        return dict(pair.split("=", 1) for pair in shlex.split(env.get("STACK_PARAMETERS", "")))
+    except ValueError as error:
+        raise StackError(f"STACK_PARAMETERS cannot be read: {error}") from error
+
+
 def read_options(env: Mapping[str, str]) -> Options:
     """The options from the environment; StackError when one makes no sense."""
     try:
         port = int(env.get("PORT") or DEFAULT_PORT)
         sweep_every = float(env["SWEEP_EVERY"]) if env.get("SWEEP_EVERY") else None
-        parameters = dict(p.split("=", 1) for p in shlex.split(env.get("STACK_PARAMETERS", "")))
     except ValueError as error:
-        raise StackError(
-            f"PORT, SWEEP_EVERY or STACK_PARAMETERS cannot be read: {error}"
-        ) from error
+        raise StackError(f"PORT or SWEEP_EVERY cannot be read: {error}") from error
     name = "stack.json" if port == DEFAULT_PORT else f"stack-{port}.json"
     return Options(
         port=port,
         keep=env.get("KEEP") == "1",
         llm_base_url=env.get("LLM_BASE_URL") or None,
         stack_file=Path(env.get("STACK_FILE") or LOCAL / name),
-        parameters=parameters,
+        parameters=read_parameters(env),
         sweep_every=sweep_every,
     )
-
-
-@contextlib.contextmanager
-def locked(path: Path, otherwise: str | None = None) -> Iterator[None]:
-    """Hold a lock file; when it is held elsewhere, wait, or raise StackError(otherwise)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if otherwise else 0))
-        except BlockingIOError as error:
-            raise StackError(otherwise or "") from error
-        yield
 
 
 def require_port(port: int) -> None:
@@ -139,113 +134,6 @@ def require_port(port: int) -> None:
             f"Port {port} of 127.0.0.1 is taken, perhaps by another local stack. "
             f"End that, or choose another: PORT={port + 10} make run"
         )
-
-
-def fingerprint() -> str:
-    """A digest of everything that the build is made from."""
-    digest = hashlib.sha256(f"{RUNTIME} {ARCHITECTURE}".encode())
-    for source in SOURCES:
-        top = ROOT / source
-        files = [top] if top.is_file() else sorted(p for p in top.rglob("*") if p.is_file())
-        for path in files:
-            if "__pycache__" in path.parts or path.suffix == ".pyc":
-                continue
-            digest.update(f"{path.relative_to(ROOT)}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-async def build(progress: Progress) -> None:
-    """`sam build`, unless the sources are the ones of the last build."""
-    stamp = BUILD / STAMP
-    with locked(LOCAL / "build.lock"):
-        wanted = fingerprint()
-        if stamp.exists() and stamp.read_text() == wanted:
-            return
-        with progress.step(f"Building functions and layers for {RUNTIME} on {ARCHITECTURE}"):
-            stamp.unlink(missing_ok=True)
-            env = os.environ | {
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "PARLEY_RUNTIME": RUNTIME,
-                "PARLEY_ARCHITECTURE": ARCHITECTURE,
-                "PARLEY_BYTECODE_ONLY": "1",
-                # For make in the layers: uv, and the interpreter to compile with.
-                "PATH": ":".join([str(UV_BIN), str(PYTHON_BIN), os.environ["PATH"]]),
-                "SAM_CLI_TELEMETRY": "0",
-            }
-            command = [
-                str(SAM),
-                "build",
-                "--template",
-                str(ROOT / "template.yaml"),
-                "--build-dir",
-                str(BUILD),
-            ]
-            command += ["--parameter-overrides", f"Runtime={RUNTIME} Architecture={ARCHITECTURE}"]
-            command += ["--cached", "--cache-dir", str(LOCAL / "build-cache")]
-            await run("sam build", command, LOCAL / "build.log", env)
-            stamp.write_text(wanted)
-
-
-def template_parameters(options: Options, emulator: Emulator) -> dict[str, str]:
-    """The template's parameters for this machine, the user's own last."""
-    snap_start = "PublishedVersions" if sys.version_info >= (3, 12) else "None"
-    values = {
-        "Runtime": RUNTIME,
-        "Architecture": ARCHITECTURE,
-        "SnapStart": snap_start,
-        "DeletionProtection": "false",
-        "LocalProviders": "true",
-        # The emulator cannot read this bound from a parameter; its own is 5 batches per queue.
-        "RunnerMaximumConcurrency": "0",
-        "SocketEndpointBase": f"{emulator.endpoint}/_aws/execute-api",
-        **options.parameters,
-    }
-    release = hashlib.sha256(f"{(BUILD / STAMP).read_text()} {values}".encode()).hexdigest()
-    return {**values, "Release": release[:10]}
-
-
-async def deploy(options: Options, emulator: Emulator) -> dict[str, str]:
-    """`sam deploy` into the emulator; the outputs of the stack."""
-    session = emulator.session()
-
-    def prepare_bucket() -> None:
-        session.client("s3", endpoint_url=emulator.endpoint).create_bucket(Bucket=BUCKET)
-
-    def outputs() -> dict[str, str]:
-        formation = session.client("cloudformation", endpoint_url=emulator.endpoint)
-        stack = formation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-    await asyncio.to_thread(prepare_bucket)
-    command = [str(SAM), "deploy", "--template-file", str(BUILD / "template.yaml")]
-    command += ["--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--region", REGION]
-    command += [
-        "--capabilities",
-        "CAPABILITY_IAM",
-        "CAPABILITY_AUTO_EXPAND",
-        "--no-confirm-changeset",
-    ]
-    command += ["--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"]
-    command += [f"{name}={value}" for name, value in template_parameters(options, emulator).items()]
-    await run("sam deploy", command, options.home / "deploy.log", emulator.environment())
-    return await asyncio.to_thread(outputs)
-
-
-def invoker(
-    emulator: Emulator, function_name: str
-) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
-    """A call of a function of the stack; it raises StackError when the function fails."""
-    client = emulator.session().client("lambda", endpoint_url=emulator.endpoint)
-
-    def invoke(event: dict[str, Any]) -> dict[str, Any]:
-        answer = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
-        result: dict[str, Any] = json.load(answer["Payload"])
-        if "FunctionError" in answer:
-            raise StackError(f"The function {function_name} fails: {json.dumps(result)}")
-        return result
-
-    return lambda event: asyncio.to_thread(invoke, event)
 
 
 async def start_devmodel(home: Path, port: int) -> Child:
@@ -261,22 +149,22 @@ async def start_devmodel(home: Path, port: int) -> Child:
 
 
 async def seed_once(
-    options: Options, outputs: Mapping[str, str], emulator: Emulator, llm_base_url: str
+    options: Options, outputs: Mapping[str, str], aws: Aws, llm_base_url: str
 ) -> Seeded:
     """Seed, unless the kept data is seeded already: keys are shown only once."""
     path = options.home / "seeded.json"
     if path.exists():
         kept: Seeded = json.loads(path.read_text())
         return kept
-    seeded = await seed(outputs, emulator.environment(), llm_base_url)
+    seeded = await seed(outputs, aws.environment(), llm_base_url)
     if options.keep:
         write_private(path, dict(seeded))
     return seeded
 
 
-async def sweep(emulator: Emulator, function_name: str, every: float) -> None:
+async def sweep(aws: Aws, function_name: str, every: float) -> None:
     """Invoke the sweeper every few seconds, as the schedule does every minute."""
-    client = emulator.session().client("lambda", endpoint_url=emulator.endpoint)
+    client = aws.session().client("lambda", endpoint_url=aws.endpoint)
     while True:
         await asyncio.sleep(every)
         await asyncio.to_thread(
@@ -338,18 +226,24 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             shutil.rmtree(options.home / name, ignore_errors=True)
         (options.home / "seeded.json").unlink(missing_ok=True)
     ports = read_ports(options)
+    aws = Aws(f"http://127.0.0.1:{ports.emulator}")
     async with AsyncExitStack() as open_things:
         print("Parley on this machine:", flush=True)
+        open_things.callback(shutil.rmtree, options.home / "tmp", ignore_errors=True)
         emulator = await start_emulator(
             EMULATOR_PYTHON, options.home, ports.emulator, keep=options.keep
         )
-        open_things.push_async_callback(emulator.child.stop)
-        children = [emulator.child]
-        await build(progress)
-        with progress.step("Starting the emulator of AWS"):
-            await until_answers(emulator.child, f"{emulator.endpoint}/_ministack/health")
-        with progress.step("Deploying the stack"):
-            outputs = await deploy(options, emulator)
+        open_things.push_async_callback(emulator.stop)
+        children = [emulator]
+        async with locked(LOCAL / "build.lock"):
+            if not built():
+                with progress.step(f"Building functions and layers ({RUNTIME}, {ARCHITECTURE})"):
+                    await build()
+            with progress.step("Starting the emulator of AWS"):
+                await until_answers(emulator, f"{aws.endpoint}/_ministack/health")
+            with progress.step("Deploying the stack into it"):
+                log = options.home / "deploy.log"
+                outputs = await deploy(aws, options.parameters, log)
         llm_base_url = options.llm_base_url
         if llm_base_url is None:
             with progress.step("Starting the development model"):
@@ -360,15 +254,13 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
         with progress.step("Seeding, and starting a runner"):
             # An empty batch: the first prompt need not wait for a runner's start, and a runner
             # that cannot start at all is found out here.
-            warm = invoker(emulator, outputs["RunnerFunctionName"])({"Records": []})
-            seeded, _ = await asyncio.gather(
-                seed_once(options, outputs, emulator, llm_base_url), warm
-            )
-        base = f"{emulator.endpoint}/_aws/execute-api"
+            warm = invoker(aws, outputs["RunnerFunctionName"])({"Records": []})
+            seeded, _ = await asyncio.gather(seed_once(options, outputs, aws, llm_base_url), warm)
+        base = f"{aws.endpoint}/_aws/execute-api"
         targets = edge.Targets(
             http=f"{base}/{outputs['HttpApiId']}/$default",
             socket=f"{base}/{outputs['SocketApiId']}/{outputs['SocketUrl'].rsplit('/', 1)[1]}",
-            invoke=invoker(emulator, f"{outputs['ApiFunctionName']}:live"),
+            invoke=invoker(aws, f"{outputs['ApiFunctionName']}:live"),
         )
         await open_things.enter_async_context(edge.serving(targets, options.port))
         stack = {
@@ -376,11 +268,12 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             "websocket": f"ws://localhost:{options.port}/ws",
             **seeded,
             "devmodel": None if options.llm_base_url else f"http://127.0.0.1:{ports.devmodel}",
-            "aws_endpoint": emulator.endpoint,
+            "aws_endpoint": aws.endpoint,
             "aws_region": REGION,
             "stack_name": STACK_NAME,
-            "emulator_pid": emulator.child.pid,
+            "emulator_pid": emulator.pid,
             "home": str(options.home),
+            "parameters": options.parameters,
             "outputs": outputs,
         }
         # Its presence says that the stack is ready.
@@ -388,14 +281,14 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
         open_things.callback(options.stack_file.unlink, missing_ok=True)
         print(f"  Ready after {time.monotonic() - progress.began:.1f} s.", flush=True)
         print(summary(stack, options), flush=True)
-        await until_stopped(options, stop, emulator, outputs, children)
+        await until_stopped(options, stop, aws, outputs, children)
         print("Ending.", flush=True)
 
 
 async def until_stopped(
     options: Options,
     stop: asyncio.Event,
-    emulator: Emulator,
+    aws: Aws,
     outputs: Mapping[str, str],
     children: Sequence[Child],
 ) -> None:
@@ -405,9 +298,7 @@ async def until_stopped(
     tasks: set[asyncio.Task[Any]] = {told, *watchers}
     if options.sweep_every:
         tasks.add(
-            asyncio.create_task(
-                sweep(emulator, outputs["SweeperFunctionName"], options.sweep_every)
-            )
+            asyncio.create_task(sweep(aws, outputs["SweeperFunctionName"], options.sweep_every))
         )
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
@@ -424,9 +315,7 @@ async def until_stopped(
 
 async def main() -> int:
     """Run the stack; the exit status."""
-    # A profile of the user's must neither be used nor be complained about.
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
+    forget_aws_settings()
     stop = asyncio.Event()
     work: asyncio.Task[None] | None = None
 
@@ -439,7 +328,7 @@ async def main() -> int:
 
     try:
         options = read_options(os.environ)
-        with locked(
+        async with locked(
             options.home / "lock", f"A local stack with port {options.port} is running already."
         ):
             options.stack_file.unlink(missing_ok=True)

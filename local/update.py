@@ -1,0 +1,50 @@
+"""`python -m local.update [STACK_FILE]` (`make update`): deploy changed sources again.
+
+The stack keeps running, with its data, its keys and the parameters it was started with.
+STACK_PARAMETERS changes some of them.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.deployment import LOCAL, build, built, deploy, locked
+from local.emulator import Aws, forget_aws_settings
+from local.processes import StackError
+from local.stack import Progress, read_parameters
+
+
+async def update(stack: Mapping[str, Any]) -> None:
+    """Build if need be and deploy into the running stack that its file describes."""
+    parameters = stack["parameters"] | read_parameters(os.environ)
+    progress = Progress()
+    async with locked(LOCAL / "build.lock"):
+        if not built():
+            with progress.step("Building"):
+                await build()
+        with progress.step("Deploying"):
+            aws = Aws(stack["aws_endpoint"])
+            await deploy(aws, parameters, Path(stack["home"]) / "deploy.log")
+
+
+def main() -> int:
+    """Update the stack; the exit status."""
+    forget_aws_settings()
+    stack_file = Path(sys.argv[1]) if len(sys.argv) > 1 else LOCAL / "stack.json"
+    if not stack_file.exists():
+        print(f"make update: no {stack_file}: no local stack is running.", file=sys.stderr)
+        return 1
+    try:
+        asyncio.run(update(json.loads(stack_file.read_text())))
+    except StackError as error:
+        print(f"\nmake update: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
