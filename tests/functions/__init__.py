@@ -1,0 +1,1 @@
+"""The handlers, on the stores in memory."""
