@@ -1,0 +1,201 @@
+"""The HTTP API as the commands use it: one method per call, refusals as errors of `errors`."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from parley_cli.config import Target
+from parley_cli.errors import CliError, NotAuthenticated, NotFound, Refused, Unreachable
+
+Json = dict[str, Any]
+
+CONNECT_SECONDS = 5.0
+# An HTTP API of AWS answers within 30 s, whatever happens.
+ANSWER_SECONDS = 35.0
+LONGEST_WAIT = 25
+TRIES = 4
+FIRST_PAUSE = 0.3
+LONGEST_PAUSE = 5.0
+BUSY = (502, 503, 504)
+
+
+class Api:
+    """Calls of one API with one key.
+
+    A call is repeated when the API did not answer or was busy, if doing it twice is the
+    same as doing it once. For adding a prompt it is: the id is made here (I7).
+    """
+
+    def __init__(self, target: Target, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.target = target
+        self._sleep = sleep
+        self._client = httpx.Client(
+            base_url=target.api,
+            headers={"Authorization": f"Bearer {target.key}", "User-Agent": "parley-cli"},
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        params: dict[str, str] | None = None,
+        *,
+        repeatable: bool = True,
+    ) -> Json:
+        pause = FIRST_PAUSE
+        for tries_left in reversed(range(TRIES)):
+            try:
+                response = self._client.request(method, path, json=body, params=params)
+            except httpx.ConnectError as error:
+                failure, again = f"{self.target.api} could not be reached: {error}", True
+            except httpx.TransportError as error:
+                name = type(error).__name__
+                failure, again = f"{self.target.api} did not answer: {error or name}", repeatable
+            else:
+                if response.status_code not in BUSY:
+                    return _answer(response)
+                failure = f"{self.target.api} is not available: {_refusal(response)}"
+                again = repeatable
+                pause = max(pause, _retry_after(response))
+            if not again or not tries_left:
+                break
+            self._sleep(min(pause, LONGEST_PAUSE))
+            pause *= 2
+        raise Unreachable(failure)
+
+    # --- prompts
+
+    def add_prompt(self, new: Json) -> Json:
+        """The stored prompt. Without an id the prompt gets one here, so it can be repeated."""
+        named = {"id": f"prom_{secrets.token_hex(12)}"} | new
+        return _member(self._call("POST", "/prompt-svc/prompt", named | {"sync": False}), "prompt")
+
+    def prompt(self, prompt_id: str, wait: int = 0) -> Json:
+        """A prompt with its attempts and `answer`, after waiting for its end if asked to."""
+        params = {"wait": str(wait)} if wait else None
+        return self._call("GET", f"/prompt-svc/prompt/{_id(prompt_id)}", params=params)
+
+    def prompts(self, query: Json) -> Json:
+        return self._call("POST", "/prompt-svc/prompts", {"query": query})
+
+    def cancel(self, prompt_id: str) -> Json:
+        return _member(self._call("POST", f"/prompt-svc/prompt/{_id(prompt_id)}/cancel"), "prompt")
+
+    def retry(self, prompt_id: str) -> Json:
+        path = f"/prompt-svc/prompt/{_id(prompt_id)}/retry"
+        return _member(self._call("POST", path, repeatable=False), "prompt")
+
+    def remove(self, prompt_id: str) -> None:
+        self._call("DELETE", f"/prompt-svc/prompt/{_id(prompt_id)}", repeatable=False)
+
+    # --- threads
+
+    def threads(self, limit: int, after: str) -> Json:
+        return self._call("POST", "/chat-svc/threads", _page(limit, after))
+
+    def thread(self, thread_id: str) -> Json:
+        """The thread; the API answers 200 also for one that is not there."""
+        answer = self._call("GET", f"/chat-svc/thread/{_id(thread_id)}")
+        if not answer.get("exists") or not isinstance(answer.get("thread"), dict):
+            raise NotFound("no such thread")
+        thread: Json = answer["thread"]
+        return thread
+
+    def messages(self, thread_id: str, limit: int, after: str = "") -> Json:
+        path = f"/chat-svc/thread/{_id(thread_id)}/messages"
+        return self._call("POST", path, _page(limit, after))
+
+    def delete_thread(self, thread_id: str) -> None:
+        self._call("DELETE", f"/chat-svc/thread/{_id(thread_id)}", repeatable=False)
+
+    # --- the account
+
+    def models(self) -> Json:
+        return self._call("GET", "/models")
+
+    def put_models(self, models: Iterable[Json]) -> Json:
+        return self._call("PUT", "/models", {"models": list(models)})
+
+    def keys(self) -> Json:
+        return self._call("GET", "/keys")
+
+    def create_key(self, new: Json) -> Json:
+        return self._call("POST", "/keys", new, repeatable=False)
+
+    def revoke_key(self, key_id: str) -> Json:
+        return self._call("DELETE", f"/keys/{_id(key_id)}")
+
+    def dead_letters(self) -> Json:
+        return self._call("GET", "/dlq")
+
+    def redrive(self, prompt_id: str = "") -> Json:
+        body = {"promptId": prompt_id} if prompt_id else {}
+        return self._call("POST", "/dlq/redrive", body, repeatable=False)
+
+    def status(self) -> Json:
+        return self._call("GET", "/status")
+
+
+def _id(value: str) -> str:
+    if value in {"", ".", ".."}:
+        raise NotFound("no such id")
+    return quote(value, safe="")
+
+
+def _page(limit: int, after: str) -> Json:
+    return {"limit": limit} | ({"after": after} if after else {})
+
+
+def _answer(response: httpx.Response) -> Json:
+    """The body of a success; raises what a refusal means."""
+    if response.is_success:
+        body = _body(response)
+        if body is None:
+            raise Refused(f"{response.request.url.host} answered something that is no JSON object")
+        return body
+    raise error_of(response.status_code)(_refusal(response))
+
+
+def error_of(status: int) -> type[CliError]:
+    """What an HTTP status means for a command's end."""
+    return {401: NotAuthenticated, 404: NotFound}.get(status, Refused)
+
+
+def _body(response: httpx.Response) -> Json | None:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _refusal(response: httpx.Response) -> str:
+    """The API's own words, or the status where another server answers."""
+    body = _body(response) or {}
+    words = body.get("error") or body.get("message")
+    return str(words) if words else f"HTTP {response.status_code} {response.reason_phrase}"
+
+
+def _retry_after(response: httpx.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0
+
+
+def _member(answer: Json, name: str) -> Json:
+    member = answer.get(name)
+    if not isinstance(member, dict):
+        raise Refused(f"the API's answer has no {name}: {json.dumps(answer)[:200]}")
+    return member

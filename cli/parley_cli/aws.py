@@ -1,0 +1,87 @@
+"""What `bootstrap` and `doctor` ask of AWS: a stack's outputs, and errors as exit codes."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's name for it
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from parley_cli.errors import NotAuthenticated, NotFound, Refused, Unreachable, Usage
+
+NEEDED = ("ApiUrl", "SocketUrl", "TableName")
+NO_LOGIN = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"})
+NO_STACK = re.compile(r"does not exist")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack."""
+
+    name: str
+    outputs: Mapping[str, str]
+    status: str
+
+
+@contextmanager
+def aws_errors() -> Iterator[None]:
+    """Turn what boto3 raises into errors that have an exit code."""
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise NotAuthenticated(f"AWS: {error}") from None
+    except NoRegionError:
+        raise Usage("AWS: no region; set AWS_REGION or use --region") from None
+    except ProfileNotFound as error:
+        raise Usage(f"AWS: {error}") from None
+    except (ConnectionError, HTTPClientError) as error:
+        raise Unreachable(f"AWS did not answer: {error}") from None
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        kind = NotAuthenticated if code in NO_LOGIN else Refused
+        raise kind(f"AWS: {error}") from None
+    except BotoCoreError as error:
+        raise Refused(f"AWS: {error}") from None
+
+
+def use_session(region: str, profile: str) -> None:
+    """Which region and profile all clients use; empty ones are left to AWS's own rules."""
+    with aws_errors():
+        boto3.setup_default_session(region_name=region or None, profile_name=profile or None)
+
+
+def client(service: str) -> Any:
+    """A client of the chosen session."""
+    with aws_errors():
+        make: Any = boto3.client
+        return make(service)
+
+
+def read_stack(name: str) -> Stack:
+    """The stack with its outputs; raises NotFound, Refused if it is no stack of Parley."""
+    with aws_errors():
+        try:
+            described = client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            # CloudFormation has no code of its own for this: it is a ValidationError.
+            if NO_STACK.search(str(error)):
+                raise NotFound(f"there is no stack named {name!r} in this region") from None
+            raise
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
+    if missing := [needed for needed in NEEDED if needed not in outputs]:
+        raise Refused(
+            f"the stack {name!r} has no output {', '.join(missing)}: is it a stack of Parley, "
+            f"completely deployed? (It is {described['StackStatus']}.)"
+        )
+    return Stack(name, outputs, described["StackStatus"])

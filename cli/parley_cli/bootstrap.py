@@ -1,0 +1,116 @@
+"""Give a fresh stack its first account, through the layer package's own stores.
+
+There is no call of the API for this: whoever may write to the stack's table may make an
+account, and nobody else.
+"""
+
+from dataclasses import dataclass, replace
+
+from parley.adapters.dynamodb_accounts import DynamoCatalogues, DynamoKeys
+from parley.adapters.dynamodb_table import Table, dynamodb_calls
+from parley.adapters.system import RandomIds, SystemClock
+from parley.core.access import ApiKey, KeyRole, checked_id
+from parley.core.errors import Busy, Conflict, Invalid, Unavailable
+from parley.core.model import Catalogue, Model
+from parley.usecases.keys import issue
+
+from parley_cli.aws import Stack, aws_errors, client
+from parley_cli.errors import Refused, Unreachable, Usage
+
+DEFAULT_PREFIX = "/parley"
+
+
+@dataclass(frozen=True)
+class FirstModel:
+    """An entry of the catalogue to begin with. `key` is the provider's, empty for none."""
+
+    id: str
+    base_url: str
+    name: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for. `plain_user` gets a user's key beside the admin's, if named."""
+
+    account: str
+    user: str
+    plain_user: str = ""
+    add_key: bool = False
+    model: FirstModel | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """The keys, for the one time they are shown."""
+
+    admin_key: str
+    user_key: str = ""
+
+
+async def bootstrap(stack: Stack, wanted: Wanted) -> Made:
+    """Write the account with its first keys and model.
+
+    The keys come last: what could fail has not, by the time a key exists. Raises Refused
+    if the account exists, unless a key is to be added to it.
+    """
+    clock, ids = SystemClock(), RandomIds()
+    table = Table(stack.outputs["TableName"], dynamodb_calls(threads=4), clock)
+    keys, catalogues = DynamoKeys(table), DynamoCatalogues(table)
+    admin = _key(wanted.account, wanted.user, KeyRole.ADMIN, ids, clock)
+    user = _key(wanted.account, wanted.plain_user or "user", KeyRole.USER, ids, clock)
+    with aws_errors():
+        try:
+            await _create_account(keys, wanted, clock)
+            if wanted.model:
+                await _add_model(catalogues, stack, wanted.account, wanted.model)
+            user_key = (await issue(keys, ids, user))[1] if wanted.plain_user else ""
+            return Made((await issue(keys, ids, admin))[1], user_key)
+        except (Busy, Unavailable) as error:
+            raise Unreachable(
+                f"{error}. If the account was written already, use --add-key."
+            ) from None
+
+
+def _key(account: str, user: str, role: KeyRole, ids: RandomIds, clock: SystemClock) -> ApiKey:
+    try:
+        checked_id(user, "the user")
+    except Invalid as error:
+        raise Usage(str(error)) from None
+    return ApiKey(account, ids.new("key"), "", user, role, "bootstrap", clock.now())
+
+
+async def _create_account(keys: DynamoKeys, wanted: Wanted, clock: SystemClock) -> None:
+    try:
+        await keys.create_account(wanted.account, "", clock.now())
+    except Conflict:
+        if not wanted.add_key:
+            raise Refused(
+                f"the account {wanted.account} exists. Use --add-key for another admin key "
+                "of it, or --account for another account."
+            ) from None
+
+
+async def _add_model(
+    catalogues: DynamoCatalogues, stack: Stack, account: str, first: FirstModel
+) -> None:
+    """Put the model into the catalogue, in the place of one with its id, and its secret."""
+    if first.key:
+        prefix = stack.outputs.get("SecretsPrefix", DEFAULT_PREFIX).rstrip("/")
+        client("ssm").put_parameter(
+            Name=f"{prefix}/{account}/{first.id}",
+            Value=first.key,
+            Type="SecureString",
+            Overwrite=True,
+        )
+    model = Model(
+        id=first.id,
+        base_url=first.base_url,
+        provider_model=first.name,
+        secret=first.id if first.key else "",
+    )
+    stored = (await catalogues.catalogue(account)).models
+    others = tuple(other for other in stored if other.id != first.id)
+    default = not any(other.default for other in others)
+    await catalogues.put_catalogue(account, Catalogue((*others, replace(model, default=default))))

@@ -1,0 +1,103 @@
+"""`parley keys`: who may call the API."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from parley_cli.api import Json
+from parley_cli.output import age
+from parley_cli.session import JsonOption, api_of, group, output_of
+
+
+class Role(StrEnum):
+    """What a key may do."""
+
+    ADMIN = "admin"
+    USER = "user"
+
+
+app = group("Create, list and revoke the account's keys. Needs an admin key.")
+
+
+@app.command(
+    epilog="""
+[bold]Examples[/bold]
+
+  parley keys create --user ada --name laptop
+
+  parley keys create --role admin --json | jq -r .secret
+
+A user's key works on the user's own prompts and threads, an admin's on the whole account.
+"""
+)
+def create(
+    ctx: typer.Context,
+    user: Annotated[
+        str,
+        typer.Option("--user", "-u", metavar="ID", help="Whose key it is; a new user if left out."),
+    ] = "",
+    role: Annotated[Role, typer.Option("--role", "-r", help="What it may do.")] = Role.USER,
+    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="To recognise it by.")] = "",
+    json_: JsonOption = False,
+) -> None:
+    """Create a key. It is shown this once: only its hash is stored."""
+    output = output_of(ctx)
+    new: Json = {"role": role.value}
+    if user:
+        new["userId"] = user
+    if name:
+        new["name"] = name
+    answer = api_of(ctx).create_key(new)
+    if json_:
+        output.result(answer)
+        return
+    stored = answer.get("key") or {}
+    output.facts(
+        [("id", str(stored.get("id"))), *_facts(stored), ("key", str(answer.get("secret") or ""))]
+    )
+    output.note("\nThe key is not shown again.", "yellow")
+
+
+def _facts(key: Json) -> list[tuple[str, Any]]:
+    return [
+        ("user", str(key.get("userId") or "")),
+        ("role", str(key.get("role") or "")),
+        ("name", str(key.get("name") or "")),
+    ]
+
+
+@app.command("list", epilog="[bold]Example[/bold]\n\n  parley keys list")
+def list_(ctx: typer.Context, json_: JsonOption = False) -> None:
+    """List the account's keys, revoked ones included; never the keys themselves."""
+    output = output_of(ctx)
+    answer = api_of(ctx).keys()
+    if json_:
+        output.result(answer)
+        return
+    rows = [
+        (
+            str(key.get("id")),
+            str(key.get("role") or ""),
+            str(key.get("userId") or ""),
+            age(key.get("createdAt")),
+            f"revoked {age(key['revokedAt'])}" if age(key.get("revokedAt")) else "valid",
+            str(key.get("name") or ""),
+        )
+        for key in answer.get("keys") or []
+    ]
+    output.table(("ID", "ROLE", "USER", "CREATED", "STATE", "NAME"), rows)
+
+
+@app.command(epilog="[bold]Example[/bold]\n\n  parley keys revoke key_1f2e…")
+def revoke(
+    ctx: typer.Context,
+    key_id: Annotated[str, typer.Argument(help="The key's id, not the key.", metavar="ID")],
+    json_: JsonOption = False,
+) -> None:
+    """Revoke a key: refused everywhere within a minute, its sockets ended at once."""
+    output = output_of(ctx)
+    answer = api_of(ctx).revoke_key(key_id)
+    if json_:
+        output.result(answer)
+    output.say("revoked")

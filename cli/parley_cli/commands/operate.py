@@ -1,0 +1,147 @@
+"""`parley bootstrap` and `parley doctor`: for whoever deployed the stack. They use AWS."""
+
+import asyncio
+import re
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from parley_cli.config import checked_url
+from parley_cli.errors import Refused, Usage
+from parley_cli.output import status
+from parley_cli.session import JsonOption, output_of
+
+ACCOUNT = re.compile(r"\d{4}-\d{4}-\d{4}")
+FIRST_ACCOUNT = "3141-5926-5359"
+
+BOOTSTRAP_EPILOG = """
+[bold]Examples[/bold]
+
+  parley bootstrap --stack parley
+
+  echo "$OPENAI_API_KEY" | parley bootstrap --stack parley \\
+    --model-base-url https://api.openai.com/v1 --model-name gpt-4o-mini --model-key -
+
+  parley bootstrap --stack parley --add-key      the admin key was lost
+
+AWS credentials are taken as every AWS tool takes them. The keys are shown this once.
+"""
+DOCTOR_EPILOG = """
+[bold]Example[/bold]
+
+  parley doctor --stack parley
+
+Exit code 1 if anything is failing: an alarm, the API, a function. Warnings are 0.
+"""
+StackOption = Annotated[str, typer.Option("--stack", metavar="NAME", help="The name of the stack.")]
+Region = Annotated[str, typer.Option(metavar="NAME", help="AWS region, if not the configured one.")]
+Profile = Annotated[
+    str, typer.Option(metavar="NAME", help="AWS profile, if not the configured one.")
+]
+
+
+def bootstrap(
+    ctx: typer.Context,
+    *,
+    stack: StackOption,
+    account: Annotated[
+        str, typer.Option(help="The account's number.", metavar="dddd-dddd-dddd")
+    ] = FIRST_ACCOUNT,
+    user: Annotated[str, typer.Option(metavar="ID", help="Whose the admin key is.")] = "admin",
+    user_key: Annotated[
+        bool, typer.Option("--user-key", help="Also make a key of role user, for the user `user`.")
+    ] = False,
+    add_key: Annotated[
+        bool, typer.Option("--add-key", help="Make another key of an account that exists.")
+    ] = False,
+    model_base_url: Annotated[
+        str, typer.Option(help="Also add a model: where its provider is.", metavar="URL")
+    ] = "",
+    model_name: Annotated[
+        str, typer.Option(metavar="NAME", help="The model's name at its provider.")
+    ] = "",
+    model_key: Annotated[
+        str,
+        typer.Option(
+            help="The provider's key, kept in the parameter store; `-` reads it from stdin.",
+            metavar="KEY",
+            envvar="PARLEY_MODEL_KEY",
+            show_default=False,
+        ),
+    ] = "",
+    model_id: Annotated[
+        str, typer.Option(metavar="ID", help="What prompts call the model; also its secret's name.")
+    ] = "default",
+    region: Region = "",
+    profile: Profile = "",
+    json_: JsonOption = False,
+) -> None:
+    """Give a fresh stack its first account, and show its admin key once."""
+    output = output_of(ctx)
+    if not ACCOUNT.fullmatch(account):
+        raise Usage("--account must look like 3141-5926-5359")
+    work, aws = _aws("parley_cli.bootstrap"), _aws("parley_cli.aws")
+    model = None
+    if model_base_url or model_name:
+        if not (model_base_url and model_name):
+            raise Usage("a model needs both --model-base-url and --model-name")
+        url = checked_url(model_base_url, ("https", "http"), "--model-base-url")
+        key = sys.stdin.readline().strip() if model_key == "-" else model_key
+        model = work.FirstModel(model_id, url, model_name, key)
+    aws.use_session(region, profile)
+    found = aws.read_stack(stack)
+    wanted = work.Wanted(account, user, "user" if user_key else "", add_key, model)
+    made = asyncio.run(work.bootstrap(found, wanted))
+    result = {
+        "api": found.outputs["ApiUrl"],
+        "websocket": found.outputs["SocketUrl"],
+        "account": account,
+        "admin_key": made.admin_key,
+    } | ({"user_key": made.user_key} if made.user_key else {})
+    if json_:
+        output.result(result)
+        return
+    output.facts([(name.replace("_", " "), value) for name, value in result.items()])
+    output.note("\nThe keys are not shown again: only their hashes are stored.", "yellow")
+    output.note(
+        f"Next: parley login --api {result['api']} --websocket {result['websocket']}\n"
+        "(it asks for the key)"
+    )
+
+
+def doctor(
+    ctx: typer.Context,
+    *,
+    stack: StackOption,
+    region: Region = "",
+    profile: Profile = "",
+    json_: JsonOption = False,
+) -> None:
+    """Examine a stack: its outputs, API, table, queues, functions and alarms."""
+    output = output_of(ctx)
+    aws, work = _aws("parley_cli.aws"), _aws("parley_cli.doctor")
+    aws.use_session(region, profile)
+    found = aws.read_stack(stack)
+    with output.waiting(f"examining {stack}"):
+        findings = list(work.examine(found))
+    failing = [finding for finding in findings if finding.state == work.FAILING]
+    if json_:
+        named = [{"subject": f.subject, "state": f.state, "detail": f.detail} for f in findings]
+        output.result({"stack": stack, "outputs": dict(found.outputs), "findings": named})
+    else:
+        rows = [(f.subject, status(f.state), f.detail) for f in findings]
+        output.table(("WHAT", "STATE", "FOUND"), rows)
+    if failing:
+        raise Refused(f"{len(failing)} of {len(findings)} findings are failing")
+
+
+def _aws(module: str) -> Any:
+    """A module that needs the extra `aws`: the other commands neither need it nor wait for it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise Usage(
+            f"this command uses AWS and needs {error.name}; install parley-cli[aws]"
+        ) from None

@@ -1,0 +1,103 @@
+"""`parley prompt`: ask, and wait for the answer."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from parley_cli.errors import Usage
+from parley_cli.session import JsonOption, api_of, output_of
+from parley_cli.waiting import wait_for
+
+EPILOG = """
+[bold]Examples[/bold]
+
+  parley prompt "What's a banana?"
+
+  git diff | parley prompt - --template "Write a commit message for: {prompt}"
+
+  parley prompt "And a plantain?" --thread fruit
+
+  ID=$(parley prompt --no-wait "Tell me a long story")
+
+  parley prompt "Hello" --json | jq -r .answer
+
+The answer streams to a terminal as it comes; a file or a pipe gets it once it is whole.
+Ctrl-C stops the waiting, not the prompt: it is durable.
+
+Exit code 0 if the prompt is completed, 1 if it was abandoned or canceled.
+"""
+
+
+def prompt(
+    ctx: typer.Context,
+    *,
+    text: Annotated[
+        str, typer.Argument(help="What to ask. `-` reads it from stdin.", metavar="TEXT")
+    ],
+    thread: Annotated[
+        str, typer.Option("--thread", "-t", metavar="ID", help="Continue this thread, or begin it.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="ID", help="A model of the catalogue.")
+    ] = "",
+    id_: Annotated[
+        str,
+        typer.Option(
+            "--id", metavar="ID", help="The prompt's id: the same one again runs nothing twice."
+        ),
+    ] = "",
+    template: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="Sent instead of the text, every `{prompt}` replaced by it."
+        ),
+    ] = "",
+    max_retries: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, max=20, help="Retries after a failed attempt, 0 to 20."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the answer, or print the id and go.")
+    ] = True,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Show the answer as it comes. Without it: if stdout is a terminal.",
+            show_default=False,
+        ),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Add a prompt, wait for its answer and show it as it comes."""
+    output = output_of(ctx)
+    named = {"threadId": thread, "modelId": model, "id": id_, "template": template}
+    new: dict[str, Any] = {"prompt": _text(text)}
+    new |= {name: value for name, value in named.items() if value}
+    if max_retries is not None:
+        new["maxRetries"] = max_retries
+    api = api_of(ctx)
+    added = api.add_prompt(new)
+    if wait:
+        live = output.live if stream is None else stream and not json_
+        wait_for(api, output, added, live=live)
+    elif json_:
+        output.result({"prompt": added})
+    else:
+        output.write(f"{added['id']}\n")
+        output.note(f"{added.get('status')}; see it with `parley prompts show {added['id']}`")
+
+
+def _text(argument: str) -> str:
+    """What to ask; stdin is UTF-8 whatever the locale says."""
+    text = argument
+    if argument == "-":
+        data = sys.stdin.buffer.read()
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise Usage("stdin is not UTF-8 text") from None
+    if not text.strip():
+        raise Usage("there is nothing to ask: the text is blank")
+    return text

@@ -1,0 +1,43 @@
+"""Why a command ends with something else than 0. The table of exit codes is here."""
+
+OK = 0
+REFUSED = 1
+USAGE = 2
+NOT_AUTHENTICATED = 3
+NOT_FOUND = 4
+UNREACHABLE = 5
+INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """An end of a command that its user can act on; `code` is the exit code."""
+
+    code = REFUSED
+
+
+class Refused(CliError):
+    """The API refused the call, or the prompt ended abandoned or canceled."""
+
+
+class Usage(CliError):
+    """What was typed makes no sense, in a way that the option parser cannot see."""
+
+    code = USAGE
+
+
+class NotAuthenticated(CliError):
+    """There is no key, or the API does not know it."""
+
+    code = NOT_AUTHENTICATED
+
+
+class NotFound(CliError):
+    """Absent, or not the caller's."""
+
+    code = NOT_FOUND
+
+
+class Unreachable(CliError):
+    """The API, its socket or AWS did not answer."""
+
+    code = UNREACHABLE

@@ -1,0 +1,54 @@
+"""The `parley` command: its parts put together."""
+
+import sys
+
+import typer
+
+from parley_cli.commands import account, dlq, keys, models, operate, prompt, prompts, threads
+from parley_cli.session import ParleyGroup
+
+EPILOG = """
+[bold]To begin[/bold]
+
+  parley login --api https://prompts.example.com
+
+  parley prompt "What's a banana?"
+
+  parley prompts list --all
+
+[bold]Exit codes[/bold]
+
+  0 done    1 the prompt ended abandoned or canceled, or the API refused    2 usage
+
+  3 no or wrong key    4 not found    5 the API could not be reached    130 Ctrl-C
+"""
+
+app = typer.Typer(
+    name="parley",
+    cls=ParleyGroup,
+    help="Durable LLM prompts: add one, wait for it, follow its thread.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ACCOUNT, AWS = "Account", "Operation (uses AWS)"
+app.command(epilog=prompt.EPILOG)(prompt.prompt)
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(threads.app, name="threads")
+app.add_typer(models.app, name="models", rich_help_panel=ACCOUNT)
+app.add_typer(keys.app, name="keys", rich_help_panel=ACCOUNT)
+app.add_typer(dlq.app, name="dlq", rich_help_panel=ACCOUNT)
+app.command(epilog=account.STATUS_EPILOG, rich_help_panel=ACCOUNT)(account.status)
+app.command(epilog=account.LOGIN_EPILOG, rich_help_panel=ACCOUNT)(account.login)
+app.command(epilog=operate.BOOTSTRAP_EPILOG, rich_help_panel=AWS)(operate.bootstrap)
+app.command(epilog=operate.DOCTOR_EPILOG, rich_help_panel=AWS)(operate.doctor)
+
+
+def main() -> None:
+    """The entry point. What cannot be encoded is shown as an escape, not as a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="parley")

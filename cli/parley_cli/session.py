@@ -1,0 +1,90 @@
+"""What all commands share: the app that turns errors into exit codes, and the options."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from parley_cli.api import Api
+from parley_cli.config import Target, load_target
+from parley_cli.errors import INTERRUPTED, USAGE, CliError
+from parley_cli.output import Output
+
+
+class ParleyGroup(TyperGroup):
+    """Ends commands with the exit codes of `errors`, and with JSON where that was asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Know before anything can fail how failures are to be told."""
+        ctx.obj = Output(json="--json" in args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; every error that has an exit code ends here."""
+        output = output_of(ctx)
+        try:
+            return super().invoke(ctx)
+        except CliError as error:
+            output.error(str(error))
+            raise typer.Exit(error.code) from None
+        except typer.TyperException as error:
+            # Typer shows a refused option well for people; programs get the object.
+            if not output.json or error.exit_code != USAGE:
+                raise
+            output.error(error.format_message())
+            raise typer.Exit(USAGE) from None
+        except KeyboardInterrupt:
+            output.note("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def output_of(ctx: typer.Context) -> Output:
+    """Where the command's words go."""
+    output = ctx.find_root().obj
+    if not isinstance(output, Output):
+        output = Output()
+        ctx.find_root().obj = output
+    return output
+
+
+def _ask_for_json(ctx: typer.Context, value: bool) -> bool:
+    output_of(ctx).json = value
+    return value
+
+
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", callback=_ask_for_json, help="One JSON object on stdout, for programs."),
+]
+Limit = Annotated[
+    int, typer.Option("--limit", "-n", metavar="N", min=1, max=100, help="At most N, 1 to 100.")
+]
+After = Annotated[
+    str, typer.Option("--after", metavar="CURSOR", help="The page behind one that gave this.")
+]
+
+
+def target_of(ctx: typer.Context) -> Target:
+    """The configured API; says on stderr when that is the local stack."""
+    target = load_target(os.environ, Path.cwd())
+    if target.source == "the local stack":
+        output_of(ctx).note(f"(using the local stack at {target.api})")
+    return target
+
+
+def api_of(ctx: typer.Context) -> Api:
+    """The API with its key, closed when the command is over."""
+    api: Api = ctx.with_resource(Api(target_of(ctx)))
+    return api
+
+
+def group(help_: str) -> typer.Typer:
+    """A group of commands that shows its help when called alone."""
+    return typer.Typer(
+        help=help_,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_show_locals=False,
+    )
