@@ -30,9 +30,14 @@ class Sweep:
     observer: Observer
 
     async def __call__(self, budget: float) -> int:
-        """Look for at most `budget` seconds; how many turns were looked at."""
+        """Look for at most `budget` seconds; how many turns were looked at.
+
+        An error of one look is raised after all the others: one prompt that cannot be
+        looked at must not keep the rest of all accounts waiting.
+        """
         until = self.clock.monotonic() + budget
         seen: set[OpenTurn] = set()
+        failed: list[BaseException] = []
         while self.clock.monotonic() < until:
             turns = await self.prompts.due(self.clock.now(), PAGE)
             # The index lags behind the table: a turn that was just moved may be listed
@@ -45,11 +50,16 @@ class Sweep:
                     break
                 batch = fresh[start : start + AT_ONCE]
                 seen.update(batch)
-                await asyncio.gather(*(self._look(turn) for turn in batch))
+                looks = [self._look(turn) for turn in batch]
+                failed += [e for e in await asyncio.gather(*looks, return_exceptions=True) if e]
         for thread in await self.threads.deletions_due(self.clock.now(), PAGE):
             if self.clock.monotonic() >= until:
                 break
-            await self.delete_thread.go_on(thread.account, thread.id, until)
+            deletion = self.delete_thread.go_on(thread.account, thread.id, until)
+            results = await asyncio.gather(deletion, return_exceptions=True)
+            failed += [result for result in results if isinstance(result, BaseException)]
+        if failed:
+            raise failed[0]
         return len(seen)
 
     async def _look(self, turn: OpenTurn) -> None:
