@@ -238,6 +238,32 @@ async def test_fail_makes_the_turn_due_at_the_next_attempt(stores: Stores) -> No
     assert (head.due, head.distance) == (NOW + 4000, 1000)
 
 
+async def test_fail_is_refused_once_a_cancel_was_requested(stores: Stores) -> None:
+    prompt = await accepted(stores, a_prompt())
+    running = await claimed(stores, prompt)
+    wanted = await stores.prompts.request_cancel(ACCOUNT, "p1")
+
+    with pytest.raises(TransitionRefused):
+        await stores.prompts.fail(running, NOW, Failure("x", ""), NOW + 4000)
+
+    assert await stored(stores, prompt) == wanted
+
+
+async def test_an_older_attempt_does_not_take_a_later_answer_for_its_own(stores: Stores) -> None:
+    prompt = await accepted(stores, a_prompt())
+    stale = await claimed(stores, prompt, "tok-1", NOW)
+    late = NOW + LEASE
+    live = await claimed(stores, prompt, "tok-2", late)
+    await stores.prompts.finish(live, late, answer_of(prompt, "the later one"), None)
+
+    with pytest.raises(TransitionRefused):
+        await stores.prompts.finish(stale, late, answer_of(prompt, "the older one"), None)
+
+    answer = await stores.threads.message(ACCOUNT, "t1", 1, ANSWER)
+    assert answer is not None
+    assert answer.text == "the later one"
+
+
 async def test_abandon_closes_the_turn(stores: Stores) -> None:
     prompt = await accepted(stores, a_prompt())
     running = await claimed(stores, prompt)

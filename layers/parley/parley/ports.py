@@ -133,7 +133,7 @@ class PromptStore(Protocol):
         """Answer message stored, prompt completed, open turn gone.
 
         Repeating it after a lost response is a success: the prompt is completed with this
-        answer's id already.
+        answer's id, by this very attempt (`lifecycle.finished_by`).
         """
 
     async def fail(

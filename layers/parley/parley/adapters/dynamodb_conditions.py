@@ -23,6 +23,12 @@ def held(prompt: Prompt) -> Condition:
     )
 
 
+def held_and_wanted(prompt: Prompt) -> Condition:
+    """The attempt has its lease and was not asked to cancel; `lifecycle.fail` draws the race."""
+    mine = held(prompt)
+    return Condition(f"{mine.text} AND attribute_not_exists(#cancel_requested)", mine.values)
+
+
 def unmoved(prompt: Prompt) -> Condition:
     """Nothing that a transition's condition looks at has changed since the read.
 

@@ -15,6 +15,7 @@ from parley.adapters.dynamodb_conditions import (
     PRESENT,
     advance_thread,
     held,
+    held_and_wanted,
     raise_if_thread_refused,
     unmoved,
     waiting,
@@ -157,7 +158,7 @@ class DynamoPrompts(PromptReads):
             sets={"duesk": next_attempt_at},
             condition=PRESENT,
         )
-        return await self._end(prompt, changed, [postponed])
+        return await self._end(prompt, changed, [postponed], held_and_wanted(prompt))
 
     async def abandon(self, prompt: Prompt, now: int, failure: Failure, outcome: Outcome) -> Prompt:
         changed = lifecycle.abandon(prompt, prompt.lease_token, now, failure, outcome)
@@ -171,14 +172,21 @@ class DynamoPrompts(PromptReads):
         kept = [Put(message_item(partial))] if partial else []
         return await self._end(prompt, changed, [*kept, _close_turn(prompt)])
 
-    async def _end(self, prompt: Prompt, changed: Prompt, writes: Sequence[Write]) -> Prompt:
+    async def _end(
+        self,
+        prompt: Prompt,
+        changed: Prompt,
+        writes: Sequence[Write],
+        condition: Condition | None = None,
+    ) -> Prompt:
         """End an attempt under its lease; a repeated end finds itself done already.
 
         Race: the response to `finish` is lost and the attempt repeats it. Its token is
         gone by its own doing; that the answer's id is stored tells that from a lost lease.
         """
         try:
-            await self._table.transact([_update(changed, held(prompt)), *writes])
+            condition = condition or held(prompt)
+            await self._table.transact([_update(changed, condition), *writes])
         except TransactionFailed as failed:
             item = failed.refusals[0].item
             stored = to_prompt(item) if item else None
@@ -334,6 +342,7 @@ def _stored(item: Item | None) -> Prompt:
 
 def _same_end(stored: Prompt, changed: Prompt) -> bool:
     """True if what is stored is the end that was to be written."""
-    answered = stored.status is Status.COMPLETED and changed.status is Status.COMPLETED
-    same_answer = stored.response_message_id == changed.response_message_id
-    return stored == changed or (answered and same_answer)
+    answered = changed.status is Status.COMPLETED and lifecycle.finished_by(
+        stored, changed, changed.response_message_id
+    )
+    return stored == changed or answered

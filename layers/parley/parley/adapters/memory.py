@@ -179,7 +179,7 @@ class MemoryPrompts:
         self, prompt: Prompt, now: int, answer: Message, usage: Usage | None
     ) -> Prompt:
         stored = await self.prompt(prompt.account, prompt.id)
-        if stored and stored.response_message_id == answer.id and stored.status == "completed":
+        if stored and lifecycle.finished_by(stored, prompt, answer.id):
             return stored
         changed = self._change(
             prompt.account,

@@ -54,7 +54,7 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
         ),
         "renew": _row("runner", "running", "running", "own token"),
         "finish": _row("runner", "running", "completed", "own token"),
-        "fail": _row("runner", "running", "errored", "own token"),
+        "fail": _row("runner", "running", "errored", "own token, no cancel requested"),
         "abandon": _row("runner", "running", "abandoned", "own token"),
         "give_up": _row(
             "runner sweeper",
@@ -196,6 +196,16 @@ def renew(prompt: Prompt, token: str, lease_until: int) -> Prompt:
     return replace(prompt, lease_until=lease_until)
 
 
+def finished_by(prompt: Prompt, claimed: Prompt, message_id: str) -> bool:
+    """True if the attempt on `claimed` has finished the prompt already: its answer was lost.
+
+    The answer's id alone does not tell, for it is derived from the turn: an attempt that
+    lost its lease must not take the answer of the one after it for its own (I10).
+    """
+    same = same_place(prompt, claimed) and prompt.run_count == claimed.run_count
+    return same and prompt.status is Status.COMPLETED and prompt.response_message_id == message_id
+
+
 def finish(prompt: Prompt, token: str, now: int, message_id: str, usage: Usage | None) -> Prompt:
     """The answer is there. Wins over a cancel that was requested but not yet committed."""
     _check(prompt, "finish", prompt.lease_token == token)
@@ -216,8 +226,17 @@ class Failure:
 
 
 def fail(prompt: Prompt, token: str, now: int, failure: Failure, next_attempt_at: int) -> Prompt:
-    """The attempt failed and will be repeated at `next_attempt_at`."""
-    _check(prompt, "fail", prompt.lease_token == token)
+    """The attempt failed and will be repeated at `next_attempt_at`.
+
+    Refused when a cancel was asked for, or a prompt that somebody canceled would run again:
+
+        api                          runner
+                                     its provider fails
+        asks X to cancel itself
+                                     X errored       <- refused: it cancels itself instead
+        answers 202, still running
+    """
+    _check(prompt, "fail", prompt.lease_token == token and not prompt.cancel_requested)
     return replace(
         _close(prompt, now, Status.ERRORED),
         next_attempt_at=next_attempt_at,

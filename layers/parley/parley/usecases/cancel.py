@@ -60,8 +60,10 @@ class Cancel:
             except TransitionRefused:
                 # The prompt moved between the read and the write: decide anew.
                 continue
+            # Its attempt may have failed instead, which leaves a prompt that waits for its
+            # next one: that is no end, so it is looked at again.
             prompt = await self._wait(prompt, end)
-            if prompt.status is not Status.RUNNING or self.clock.monotonic() >= end:
+            if prompt.status is Status.RUNNING and self.clock.monotonic() >= end:
                 return prompt
         raise Busy("the prompt keeps changing")
 
