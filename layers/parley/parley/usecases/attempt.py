@@ -32,7 +32,7 @@ from parley.ports import (
     ThreadStore,
 )
 from parley.usecases.delivery import Delivery
-from parley.usecases.waiting import stop
+from parley.usecases.waiting import stop, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,11 @@ class Attempt:
             if not self.valid():
                 return LeaseLost()
             sent = clock.monotonic()
+            renewal = self.ports.prompts.renew(self.prompt, clock.now() + policy.lease_ms)
             try:
-                await self.ports.prompts.renew(self.prompt, clock.now() + policy.lease_ms)
+                # A renewal that hangs must not keep the attempt from ending in time.
+                if await within(clock, self._own_end() - sent, renewal) is None:
+                    return LeaseLost()
             except TransitionRefused:
                 return LeaseLost()
             except (Busy, Unavailable):

@@ -114,11 +114,12 @@ class Delivery:
         while True:
             moved = self._moved
             if offset < len(self.text) and not self._arrived_late(subscriber, offset):
-                offset = await self._post_delta(subscriber, offset)
-                if offset < 0:
+                end = await self._post_delta(subscriber, offset)
+                if end < 0:
                     return
-                if self.final is None:
+                if self.final is None or end == offset:
                     await self.clock.sleep(self.policy.delta_pause)
+                offset = end
             elif self.final is not None:
                 await self._post_all(subscriber, self.final)
                 return
@@ -151,10 +152,13 @@ class Delivery:
 
     async def _post(self, subscriber: Subscriber, frame: Frame) -> Post:
         # After the commit the outcome is everybody's to tell; before it, only the holder
-        # of the lease speaks.
-        if self.final is None and not self.valid():
-            return Post.GONE
+        # of the lease speaks. A pump waits rather than ends, for a commit that was sent
+        # in time may be answered late, and then there is an outcome to tell.
+        while self.final is None and not self.valid():
+            await self.clock.sleep(self.policy.delta_pause)
         post = await self.publisher.post(subscriber.connection_id, frame)
         if post is Post.GONE:
-            await self.subscribers.drop_connection(subscriber.connection_id)
+            # Should this fail, the next one to post finds it gone, too.
+            with contextlib.suppress(Busy, Unavailable):
+                await self.subscribers.drop_connection(subscriber.connection_id)
         return post

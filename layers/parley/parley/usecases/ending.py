@@ -6,8 +6,10 @@ the prompts, so one of the two always sees the other.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
+from parley.core.errors import Busy, Unavailable
 from parley.core.events import Frame, message_frame, prompt_frame
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt
@@ -72,7 +74,9 @@ class Ending:
             if post is Post.UNKNOWN:
                 post = await self.publisher.post(subscriber.connection_id, frame)
             if post is Post.GONE:
-                await self.subscribers.drop_connection(subscriber.connection_id)
+                # Should this fail, the next one to post finds it gone, too.
+                with contextlib.suppress(Busy, Unavailable):
+                    await self.subscribers.drop_connection(subscriber.connection_id)
                 return
 
     async def wake_next(self, account: str, thread_id: str) -> None:

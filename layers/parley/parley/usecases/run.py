@@ -3,8 +3,11 @@
 The story of the runner, from the wake-up to the moment when its message may be deleted.
 """
 
+import contextlib
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from parley.core import lifecycle
 from parley.core.backoff import next_attempt_at
@@ -25,6 +28,8 @@ from parley.usecases.attempt import (
 )
 from parley.usecases.ending import Ending
 from parley.usecases.observing import Observer
+
+T = TypeVar("T")
 
 COMMIT_PAUSE_SECONDS = 0.2
 CLAIM_TRIES = 3
@@ -70,9 +75,9 @@ class Run:
         prompt, lease_end = claimed
         self.observer.claimed(prompt, turn, self.ports.clock.now())
         attempt = Attempt(prompt, self.ports, lease_end, deadline)
-        verdict = await attempt.run()
-        self.observer.attempted(prompt, attempt, verdict, self.ports.clock.now())
         try:
+            verdict = await attempt.run()
+            self.observer.attempted(prompt, attempt, verdict, self.ports.clock.now())
             return await self._conclude(attempt, verdict)
         except TransitionRefused:
             # The lease went to another attempt, the prompt was evicted, or this very
@@ -134,14 +139,17 @@ class Run:
         if prompt.status is Status.ERRORED and prompt.next_attempt_at > now:
             return Again(math.ceil((prompt.next_attempt_at - now) / 1000))
         if lifecycle.expired(prompt, now):
-            return await self._take_over(prompt, now)
+            # Refused: somebody else has acted on it by now, and goes on with it.
+            with contextlib.suppress(TransitionRefused):
+                await self._take_over(prompt, now)
+            return Done()
         if prompt.losses and not alone and prompt.status is not Status.RUNNING:
             await self._wake_alone(prompt)
         # Parked behind an earlier turn (whoever ends it wakes this one), or running with
         # a live lease: both go on without this wake-up.
         return Done()
 
-    async def _take_over(self, prompt: Prompt, now: int) -> Result:
+    async def _take_over(self, prompt: Prompt, now: int) -> None:
         """The runner of the last attempt is gone."""
         if prompt.cancel_requested:
             await self.ending(
@@ -154,7 +162,6 @@ class Run:
             await self.ending(given_up)
         else:
             await self._wake_alone(prompt)
-        return Done()
 
     async def _wake_alone(self, prompt: Prompt) -> None:
         wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
@@ -175,14 +182,11 @@ class Run:
     async def _finish(self, attempt: Attempt, answered: Answered) -> Result:
         prompts, clock = self.ports.prompts, self.ports.clock
         answer = self._message(attempt, answered.text, answered.finish_reason)
-        while True:
-            try:
-                prompt = await prompts.finish(attempt.prompt, clock.now(), answer, answered.usage)
-                break
-            except (Busy, Unavailable):
-                # Repeating is safe: the answer's key is derived, and a finish that took
-                # effect is recognised by it (I2).
-                await self._pause(attempt)
+        # Repeating is safe: the answer's key is derived, and a finish that took effect is
+        # recognised by it (I2).
+        prompt = await self._write(
+            attempt, lambda: prompts.finish(attempt.prompt, clock.now(), answer, answered.usage)
+        )
         self.observer.completed(prompt)
         await attempt.delivery.close([message_frame(answer), prompt_frame(prompt)])
         await self.ending.wake_next(prompt.account, prompt.thread_id)
@@ -192,56 +196,58 @@ class Run:
         prompts, clock = self.ports.prompts, self.ports.clock
         text = attempt.delivery.text
         partial = self._message(attempt, text, "canceled", partial=True) if text else None
-        while True:
-            try:
-                prompt = await prompts.cancel_running(attempt.prompt, clock.now(), partial, None)
-                break
-            except (Busy, Unavailable):
-                await self._pause(attempt)
+        prompt = await self._write(
+            attempt, lambda: prompts.cancel_running(attempt.prompt, clock.now(), partial, None)
+        )
         await self.ending(prompt)
         return Done()
 
     async def _fail(self, attempt: Attempt, failed: Failed) -> Result:
-        failure = failed.failure
+        prompts, failure = self.ports.prompts, failed.failure
         now = self.ports.clock.now()
         base = self.ports.policy.backoff_base
         again = next_attempt_at(attempt.prompt, failure, now, base)
         stored = Failure(failure.reason, failure.detail)
         if again is None:
             return await self._abandon(attempt, failure, stored)
-        while True:
-            try:
-                prompt = await self.ports.prompts.fail(attempt.prompt, now, stored, again)
-                break
-            except (Busy, Unavailable):
-                await self._pause(attempt)
+        try:
+            prompt = await self._write(
+                attempt, lambda: prompts.fail(attempt.prompt, now, stored, again)
+            )
+        except TransitionRefused:
+            # A cancel was asked for at the same moment. (Or the lease is gone: then this
+            # is refused as well.)
+            return await self._cancel(attempt)
         await self.ending.push(prompt)
         return Again(math.ceil((again - now) / 1000))
 
     async def _abandon(self, attempt: Attempt, failure: ProviderFailed, stored: Failure) -> Result:
+        prompts, clock = self.ports.prompts, self.ports.clock
         outcome = Outcome.FAILED if failure.retryable else Outcome.REFUSED
         if failure.retryable:
             # Before the commit: a crash in between leaves a record too many (redriving it
             # is refused and forgets it), never an abandoned prompt that nobody hears of.
             letter = DeadLetter(attempt.prompt.account, attempt.prompt.id, failure.reason)
-            await self.dead_letters.record(letter)
-        while True:
-            try:
-                prompt = await self.ports.prompts.abandon(
-                    attempt.prompt, self.ports.clock.now(), stored, outcome
-                )
-                break
-            except (Busy, Unavailable):
-                await self._pause(attempt)
+            await self._write(attempt, lambda: self.dead_letters.record(letter))
+        prompt = await self._write(
+            attempt, lambda: prompts.abandon(attempt.prompt, clock.now(), stored, outcome)
+        )
         self.observer.abandoned(prompt)
         await self.ending(prompt)
         return Done()
 
-    async def _pause(self, attempt: Attempt) -> None:
-        """Wait before a write is repeated; raises TransitionRefused when the lease is over."""
-        await self.ports.clock.sleep(COMMIT_PAUSE_SECONDS)
-        if not attempt.valid():
-            raise TransitionRefused("lease over")
+    async def _write(self, attempt: Attempt, write: Callable[[], Awaitable[T]]) -> T:
+        """Write, repeated while it is unknown whether it took effect.
+
+        Raises TransitionRefused when the lease is over before that is known.
+        """
+        while True:
+            try:
+                return await write()
+            except (Busy, Unavailable):
+                await self.ports.clock.sleep(COMMIT_PAUSE_SECONDS)
+                if not attempt.valid():
+                    raise TransitionRefused("lease over") from None
 
     def _message(
         self, attempt: Attempt, text: str, finish_reason: str, *, partial: bool = False
