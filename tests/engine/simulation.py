@@ -24,13 +24,12 @@ from parley.core.errors import (
     Unavailable,
 )
 from parley.core.policy import Policy
-from parley.core.prompt import Status
 from parley.ports import Connection, ProviderRequest
 from parley.usecases.accept import NewPrompt
 from tests.engine.invariants import Invariants
 from tests.fakes.chaos import AFTER, BEFORE, Actor, Call, Conductor
 from tests.fakes.clock import settle
-from tests.fakes.provider import SHORT, Script
+from tests.fakes.provider import SHORT, Bug, Script
 from tests.fakes.world import ACCOUNT, ADMIN, USER, World
 
 # Short times, in the proportions of the real ones, so that attempts and leases meet often.
@@ -299,7 +298,8 @@ class Simulation:
 
     async def _invocation(self, batch: Any) -> None:
         for error in await self.world.invocation(batch):
-            if not isinstance(error, (Busy, Unavailable, asyncio.CancelledError)):
+            expected = (Busy, Unavailable, Bug, asyncio.CancelledError)
+            if not isinstance(error, expected):
                 self.errors.append(f"the runner let through {error!r}")
 
     async def _sweep(self) -> None:
@@ -415,6 +415,3 @@ def _frame(frame: dict[str, Any]) -> str:
         case "message":
             return f"message {frame['message']['id']}"
     return ""
-
-
-FINISHED = frozenset({Status.COMPLETED, Status.CANCELED, Status.ABANDONED})

@@ -39,9 +39,13 @@ class End:
     usage: Usage | None = Usage(3, 5)
 
 
+class Bug(Exception):
+    """An error that nobody expects."""
+
+
 @dataclass(frozen=True)
 class Break:
-    """An error that no adapter should let through: a bug."""
+    """An error that no adapter should let through."""
 
 
 Step = Say | Wait | Fail | Cut | End | Break
@@ -84,7 +88,7 @@ class ScriptedProvider:
                     case Cut():
                         return
                     case Break():
-                        raise RuntimeError("a bug")
+                        raise Bug
         finally:
             self.open.remove(request)
 
