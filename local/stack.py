@@ -6,7 +6,8 @@ through make:
 
 PORT               where the edge listens (9357)
 KEEP=1             keep the data for the next run
-LLM_BASE_URL       a provider to use instead of the development model
+LLM_BASE_URL       an OpenAI-compatible provider to use instead of the development model, with
+                   LLM_MODEL (its name of the model) and LLM_API_KEY
 STACK_FILE         where to write what a client needs to know (.local/stack.json; for another
                    port .local/stack-PORT.json)
 STACK_PARAMETERS   template parameters, e.g. "LeaseSeconds=4 BackoffBaseSeconds=0.2"
@@ -51,10 +52,11 @@ from local.emulator import (
     until_answers,
 )
 from local.processes import Child, StackError, start
-from local.seed import Seeded, seed
+from local.seed import Provider, Seeded, seed
 
 EMULATOR_PYTHON = TOOLS / "emulator" / "bin" / "python"
 DEFAULT_PORT = 9357
+DEVELOPMENT_MODEL = "parley-dev"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Options:
 
     port: int
     keep: bool
-    llm_base_url: str | None
+    provider: Provider | None
     stack_file: Path
     parameters: dict[str, str]
     sweep_every: float | None
@@ -109,6 +111,17 @@ def read_parameters(env: Mapping[str, str]) -> dict[str, str]:
         raise StackError(f"STACK_PARAMETERS cannot be read: {error}") from error
 
 
+def read_provider(env: Mapping[str, str]) -> Provider | None:
+    """The provider to use instead of the development model, if one is named."""
+    base_url = env.get("LLM_BASE_URL")
+    if not base_url:
+        return None
+    model = env.get("LLM_MODEL")
+    if not model:
+        raise StackError("LLM_BASE_URL needs LLM_MODEL: the provider's name of the model.")
+    return Provider(base_url=base_url, model=model, key=env.get("LLM_API_KEY", ""))
+
+
 def read_options(env: Mapping[str, str]) -> Options:
     """The options from the environment; StackError when one makes no sense."""
     try:
@@ -120,7 +133,7 @@ def read_options(env: Mapping[str, str]) -> Options:
     return Options(
         port=port,
         keep=env.get("KEEP") == "1",
-        llm_base_url=env.get("LLM_BASE_URL") or None,
+        provider=read_provider(env),
         stack_file=Path(env.get("STACK_FILE") or LOCAL / name),
         parameters=read_parameters(env),
         sweep_every=sweep_every,
@@ -148,15 +161,13 @@ async def start_devmodel(home: Path, port: int) -> Child:
     return child
 
 
-async def seed_once(
-    options: Options, outputs: Mapping[str, str], aws: Aws, llm_base_url: str
-) -> Seeded:
+async def seed_once(options: Options, aws: Aws, provider: Provider) -> Seeded:
     """Seed, unless the kept data is seeded already: keys are shown only once."""
     path = options.home / "seeded.json"
     if path.exists():
         kept: Seeded = json.loads(path.read_text())
         return kept
-    seeded = await seed(outputs, aws.environment(), llm_base_url)
+    seeded = await seed(STACK_NAME, aws.environment(), provider)
     if options.keep:
         write_private(path, dict(seeded))
     return seeded
@@ -244,18 +255,19 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             with progress.step("Deploying the stack into it"):
                 log = options.home / "deploy.log"
                 outputs = await deploy(aws, options.parameters, log)
-        llm_base_url = options.llm_base_url
-        if llm_base_url is None:
+        provider = options.provider
+        if provider is None:
             with progress.step("Starting the development model"):
                 devmodel = await start_devmodel(options.home, ports.devmodel)
             open_things.push_async_callback(devmodel.stop)
             children.append(devmodel)
-            llm_base_url = f"http://127.0.0.1:{ports.devmodel}/v1"
+            base_url = f"http://127.0.0.1:{ports.devmodel}/v1"
+            provider = Provider(base_url=base_url, model=DEVELOPMENT_MODEL, key="")
         with progress.step("Seeding, and starting a runner"):
             # An empty batch: the first prompt need not wait for a runner's start, and a runner
             # that cannot start at all is found out here.
             warm = invoker(aws, outputs["RunnerFunctionName"])({"Records": []})
-            seeded, _ = await asyncio.gather(seed_once(options, outputs, aws, llm_base_url), warm)
+            seeded, _ = await asyncio.gather(seed_once(options, aws, provider), warm)
         base = f"{aws.endpoint}/_aws/execute-api"
         targets = edge.Targets(
             http=f"{base}/{outputs['HttpApiId']}/$default",
@@ -267,7 +279,7 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             "api": f"http://localhost:{options.port}",
             "websocket": f"ws://localhost:{options.port}/ws",
             **seeded,
-            "devmodel": None if options.llm_base_url else f"http://127.0.0.1:{ports.devmodel}",
+            "devmodel": None if options.provider else f"http://127.0.0.1:{ports.devmodel}",
             "aws_endpoint": aws.endpoint,
             "aws_region": REGION,
             "stack_name": STACK_NAME,
