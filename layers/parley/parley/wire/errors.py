@@ -25,6 +25,7 @@ from parley.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from parley.wire.http_names import camel
 
 RETRY_SECONDS = 1
 FIELDS_NAMED = 5
@@ -102,7 +103,8 @@ def _wrong_fields(problems: Sequence[Any]) -> str:
     """Each wrong field with what is expected of it; never what was sent (I9)."""
     lines = []
     for problem in problems[:FIELDS_NAMED]:
-        path = ".".join(str(part) for part in problem["loc"][1:])
+        where, *fields = problem["loc"]
+        path = ".".join(camel(field) if where == "path" else str(field) for field in fields)
         if not path:
             return "Invalid JSON"  # the body is missing: the contract's words
         lines.append(f"{path}: {problem['msg']}")

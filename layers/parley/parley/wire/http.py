@@ -125,7 +125,7 @@ class Http:
             principal = self._run(self._api.authenticate(key))
             self._call = Call(self._api, principal, self._observer)
         answer: Answer = self._routes.resolve(request.plain(), context)
-        return answer
+        return {**answer, "statusCode": int(answer["statusCode"])}
 
     def _refused(self, error: Exception) -> Answer:
         refusal = refusal_of(error)

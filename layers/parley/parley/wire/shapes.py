@@ -5,6 +5,7 @@ One object carries the fields of the 2024 prompt-svc contract, those of the late
 find what they look for.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
@@ -24,9 +25,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = "0001-01-01T00:00:00Z"
 PROMPT_TYPE = "Text-to-Text"
 
-# Lambda answers at most 6 MB. The body is escaped once more on its way out, and a message
-# carries its text twice, so a page is cut at this many bytes of text.
-PAGE_BYTES = 1_500_000
+# Lambda answers at most 6 MB. The body is escaped once more on its way out, a message carries
+# its text twice, and a character takes up to four bytes.
+PAGE_CHARACTERS = 1_000_000
 
 StatusWord = Literal["scheduled", "running", "errored", "completed", "abandoned", "canceled"]
 Time = Annotated[str, Field(description="RFC 3339, UTC, milliseconds.")]
@@ -240,7 +241,9 @@ async def fitting(
     """
     while True:
         page = await fetch(limit)
-        size = sum(len(text.encode()) for item in page.items for text in texts(item))
-        if size <= PAGE_BYTES or limit == 1:
+        size = sum(
+            len(json.dumps(text, ensure_ascii=False)) for item in page.items for text in texts(item)
+        )
+        if size <= PAGE_CHARACTERS or limit == 1:
             return page
         limit //= 2

@@ -21,7 +21,8 @@ def body_of(streamed: Streamed) -> str:
     size = 0
     place, retry_ms = streamed.place, streamed.retry_ms
     for event in streamed.events:
-        block = f"id: {event.place}\ndata: {json.dumps(chunk(event), ensure_ascii=False)}\n\n"
+        # ASCII only: some clients split lines at every character that Unicode calls a break.
+        block = f"id: {event.place}\ndata: {json.dumps(chunk(event))}\n\n"
         size += len(block.encode())
         if blocks and size > BODY_BYTES:
             retry_ms = RETRY_SOON_MS

@@ -1,0 +1,452 @@
+"""The table of refusals: what docs/refusals.md shows, and what the tests run.
+
+`python -m tests.wire.refusals > docs/refusals.md` writes the page.
+"""
+
+import gzip
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.wire.http_client import Client
+
+PROMPT = "/prompt-svc/prompt"
+LIST = "/prompt-svc/prompts"
+KB = 1024
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A call that is refused. `what` and `error` are shown; `given` is what happened before."""
+
+    what: str
+    status: int
+    error: str
+    method: str = "POST"
+    path: str = PROMPT
+    body: Any = None
+    key: str = "user-key"
+    headers: dict[str, str] = field(default_factory=dict)
+    given: Callable[[Client], object] = lambda _: None
+
+
+def prompt(**fields: Any) -> dict[str, Any]:
+    return {"prompt": "hello"} | fields
+
+
+def query(**fields: Any) -> dict[str, Any]:
+    return {"query": fields}
+
+
+def filtered(field_: str, values: str, op: str = "equals") -> dict[str, Any]:
+    return query(filters=[{"fields": [field_], "op": op, "jsonValues": values}])
+
+
+def model(**fields: Any) -> dict[str, Any]:
+    return {
+        "models": [
+            {"id": "m", "baseUrl": "https://api.example.com/v1", "providerModel": "m"} | fields
+        ]
+    }
+
+
+def fill(client: Client) -> None:
+    for number in range(100):
+        client.add(f"p{number}", "full")
+
+
+ID_RULE = "must match [A-Za-z0-9_.:-]{1,128}"
+PATTERN = "String should match pattern '^[A-Za-z0-9_.:-]{1,128}$'"
+FILTERS = (
+    "query.filters: supported are filters on one of id, threadId, status, modelId "
+    "with equals or isInList"
+)
+PUBLIC = "baseUrl must name a public host"
+
+KEYS = [
+    Refusal("no key", 401, "no key was sent", body=prompt(), key=""),
+    Refusal("an unknown key", 401, "the key is unknown or revoked", body=prompt(), key="wrong"),
+    Refusal(
+        "a revoked key",
+        401,
+        "the key is unknown or revoked",
+        body=prompt(),
+        given=lambda c: c.call("DELETE", "/keys/key_user-key", key="admin-key"),
+    ),
+    Refusal(
+        "a user's key where an admin's is needed",
+        403,
+        "this call needs an admin key",
+        "PUT",
+        "/models",
+        model(),
+    ),
+    Refusal(
+        "revoking the key of the call",
+        400,
+        "a key cannot revoke itself",
+        "DELETE",
+        "/keys/key_admin-key",
+        key="admin-key",
+    ),
+]
+BODIES = [
+    Refusal("a path that does not exist", 404, "no such path", path="/prompt-svc/types"),
+    Refusal(
+        "a method that the path does not answer", 405, "this path answers OPTIONS, POST", "GET"
+    ),
+    Refusal("a body over 1 MB", 413, "the body is larger than 1024 KB", body="x" * (KB * KB + 1)),
+    Refusal(
+        "a compressed body over 1 MB",
+        413,
+        "the body is larger than 1024 KB",
+        body=gzip.compress(b" " * (KB * KB + 1)),
+        headers={"content-encoding": "gzip"},
+    ),
+    Refusal(
+        "a body that says gzip and is not",
+        400,
+        "the body is not valid gzip",
+        body=b"{}",
+        headers={"content-encoding": "gzip"},
+    ),
+    Refusal(
+        "a body compressed otherwise",
+        415,
+        "a body may be plain or gzip",
+        body=b"{}",
+        headers={"content-encoding": "br"},
+    ),
+    Refusal("no body where one is needed", 400, "Invalid JSON"),
+    Refusal("a body that is not JSON", 400, "Invalid JSON", body="{"),
+    Refusal("a body that is not UTF-8", 400, "Invalid JSON", body=b'{"prompt": "\xff"}'),
+    Refusal("half of a surrogate pair", 400, "Invalid JSON", body='{"prompt": "\\ud83c"}'),
+    Refusal("NaN", 400, "Invalid JSON", body='{"prompt": "hello", "maxRetries": NaN}'),
+    Refusal("a body nested too deeply", 400, "Invalid JSON", body="[" * 100_000),
+    Refusal("a JSON array", 400, "the body must be a JSON object", body="[]"),
+    Refusal("JSON null", 400, "the body must be a JSON object", body="null"),
+]
+PROMPTS = [
+    Refusal("no prompt", 400, "prompt: Field required", body={"sync": True}),
+    Refusal("a blank prompt", 400, "prompt must not be blank", body=prompt(prompt=" \n")),
+    Refusal(
+        "a prompt that is no text",
+        400,
+        "prompt: Input should be a valid string",
+        body=prompt(prompt=1),
+    ),
+    Refusal(
+        "a field of a wrong type",
+        400,
+        "sync: Input should be a valid boolean",
+        body=prompt(sync="yes"),
+    ),
+    Refusal(
+        "a nested field of a wrong type",
+        400,
+        "parameters.textToText.template: Input should be a valid string",
+        body=prompt(parameters={"textToText": {"template": 1}}),
+    ),
+    Refusal("an unknown modelId", 400, "unknown modelId", body=prompt(modelId="none")),
+    Refusal("an id outside the form", 400, f"id {ID_RULE}", body=prompt(id="a/b")),
+    Refusal("an id over 128 characters", 400, f"id {ID_RULE}", body=prompt(id="a" * 129)),
+    Refusal("a threadId outside the form", 400, f"threadId {ID_RULE}", body=prompt(threadId="ä")),
+    Refusal(
+        "maxRetries below 0", 400, "maxRetries must be from 0 to 20", body=prompt(maxRetries=-1)
+    ),
+    Refusal(
+        "maxRetries over 20", 400, "maxRetries must be from 0 to 20", body=prompt(maxRetries=21)
+    ),
+    Refusal(
+        "maxRetries that is no integer",
+        400,
+        "maxRetries: Input should be a valid integer",
+        body=prompt(maxRetries="3"),
+    ),
+    Refusal(
+        "a text over 300 KB",
+        413,
+        "prompt is larger than 300 KB",
+        body=prompt(prompt="x" * (300 * KB + 1)),
+    ),
+    Refusal(
+        "a template over 300 KB",
+        413,
+        "template is larger than 300 KB",
+        body=prompt(template="ä" * (150 * KB + 1)),
+    ),
+    Refusal(
+        "the same id with other content",
+        409,
+        "the id is taken by another prompt",
+        body=prompt(id="p", threadId="t"),
+        given=lambda c: c.add("p"),
+    ),
+    Refusal(
+        "the id of another user's prompt",
+        409,
+        "the id is taken by another prompt",
+        body=prompt(id="p", threadId="mine"),
+        given=lambda c: c.add("p", key="other-user-key"),
+    ),
+    Refusal(
+        "a thread with 100 unfinished prompts",
+        429,
+        "the thread has 100 unfinished prompts",
+        body=prompt(threadId="full"),
+        given=fill,
+    ),
+    Refusal(
+        "another user's thread",
+        404,
+        "no such thread",
+        body=prompt(threadId="t"),
+        given=lambda c: c.add("p", key="other-user-key"),
+    ),
+    Refusal(
+        "a deleted thread",
+        409,
+        "the thread was deleted",
+        body=prompt(threadId="t"),
+        given=lambda c: (c.add("p"), c.call("DELETE", "/chat-svc/thread/t")),
+    ),
+    Refusal("a prompt that is not there", 404, "no such prompt", "GET", f"{PROMPT}/none"),
+    Refusal(
+        "another account's prompt",
+        404,
+        "no such prompt",
+        "GET",
+        f"{PROMPT}/p",
+        given=lambda c: c.add("p", key="stranger-key"),
+    ),
+    Refusal(
+        "an id in the path outside the form", 400, f"promptId: {PATTERN}", "GET", f"{PROMPT}/a%20b"
+    ),
+    Refusal(
+        "wait that is no number",
+        400,
+        "wait: Input should be a valid number, unable to parse string as a number",
+        "GET",
+        f"{PROMPT}/p?wait=long",
+    ),
+    Refusal(
+        "wait below 0",
+        400,
+        "wait: Input should be greater than or equal to 0",
+        "GET",
+        f"{PROMPT}/p?wait=-1",
+    ),
+    Refusal(
+        "retrying what is not abandoned or canceled",
+        409,
+        "a scheduled prompt cannot be retried",
+        path=f"{PROMPT}/p/retry",
+        given=lambda c: c.add("p"),
+    ),
+    Refusal(
+        "removing what is not there",
+        404,
+        "no such prompt",
+        path="/prompt-svc/remove",
+        body={"promptId": "none"},
+    ),
+    Refusal(
+        "removing without promptId",
+        400,
+        "promptId: Field required",
+        path="/prompt-svc/remove",
+        body={},
+    ),
+    Refusal(
+        "a Last-Event-ID of something else",
+        400,
+        "Last-Event-ID must be an id that this stream sent",
+        "GET",
+        f"{LIST}/t/responses/subscribe",
+        headers={"last-event-id": "x"},
+        given=lambda c: c.add("p"),
+    ),
+]
+QUERIES = [
+    Refusal("a filter on another field", 400, FILTERS, path=LIST, body=filtered("prompt", '["a"]')),
+    Refusal(
+        "another operator", 400, FILTERS, path=LIST, body=filtered("id", '["a"]', "startsWith")
+    ),
+    Refusal(
+        "a filter on several fields",
+        400,
+        FILTERS,
+        path=LIST,
+        body=query(filters=[{"fields": ["id", "status"], "op": "equals", "jsonValues": '["a"]'}]),
+    ),
+    Refusal(
+        "values that are no JSON array of strings",
+        400,
+        "query: jsonValues must be a JSON array of strings, as a string",
+        path=LIST,
+        body=filtered("id", "a"),
+    ),
+    Refusal(
+        "equals with several values",
+        400,
+        "query.filters: equals takes one value in jsonValues",
+        path=LIST,
+        body=filtered("id", '["a", "b"]'),
+    ),
+    Refusal(
+        "several threads",
+        400,
+        "query.filters: threadId takes one value",
+        path=LIST,
+        body=filtered("threadId", '["a", "b"]', "isInList"),
+    ),
+    Refusal(
+        "a status that there is not",
+        400,
+        "query.filters: status is one of scheduled, running, errored, completed, abandoned, canceled",
+        path=LIST,
+        body=filtered("status", '["done"]'),
+    ),
+    Refusal(
+        "another order",
+        400,
+        "query.orderBys: supported is createdAt, ascending or descending",
+        path=LIST,
+        body=query(orderBys=[{"field": "status"}]),
+    ),
+    Refusal(
+        "a limit over 100",
+        400,
+        "query.limit: Input should be less than or equal to 100",
+        path=LIST,
+        body=query(limit=101),
+    ),
+    Refusal(
+        "a cursor of something else",
+        400,
+        "the cursor is not one of this list",
+        path=LIST,
+        body=query(jsonAfter='["x"]'),
+    ),
+]
+CHAT = [
+    Refusal("a thread without `thread`", 400, "missing thread", path="/chat-svc/thread", body={}),
+    Refusal(
+        "a thread whose id is taken",
+        409,
+        "a thread with this id exists",
+        path="/chat-svc/thread",
+        body={"thread": {"id": "t"}},
+        given=lambda c: c.add("p"),
+    ),
+    Refusal(
+        "messages of a thread that is not there",
+        404,
+        "no such thread",
+        path="/chat-svc/thread/none/messages",
+    ),
+    Refusal(
+        "a message without `message`",
+        400,
+        "missing message",
+        path="/chat-svc/thread/t/message",
+        body={},
+        given=lambda c: c.add("p"),
+    ),
+    Refusal(
+        "a blank message",
+        400,
+        "content must not be blank",
+        path="/chat-svc/thread/t/message",
+        body={"message": {"content": ""}},
+        given=lambda c: c.add("p"),
+    ),
+    Refusal(
+        "deleting the question of an unfinished prompt",
+        409,
+        "the prompt of this message is unfinished: cancel it first",
+        "DELETE",
+        "/chat-svc/message/p",
+        given=lambda c: c.add("p"),
+    ),
+    Refusal(
+        "a limit that is no number",
+        400,
+        "limit: Input should be a valid integer, unable to parse string as an integer",
+        path="/chat-svc/threads?limit=all",
+    ),
+]
+MODELS = [
+    Refusal(
+        "a provider without TLS",
+        400,
+        "baseUrl must begin with https://",
+        body=model(baseUrl="http://api.example.com"),
+    ),
+    Refusal(
+        "a provider at a private address", 400, PUBLIC, body=model(baseUrl="https://10.0.0.1/v1")
+    ),
+    Refusal(
+        "a provider at the metadata address",
+        400,
+        PUBLIC,
+        body=model(baseUrl="https://169.254.169.254/v1"),
+    ),
+    Refusal("a provider at a local name", 400, PUBLIC, body=model(baseUrl="https://localhost/v1")),
+    Refusal(
+        "a provider with credentials in its URL",
+        400,
+        "baseUrl must not carry credentials, a query or a fragment",
+        body=model(baseUrl="https://user:pass@api.example.com/v1"),
+    ),
+    Refusal(
+        "a model twice",
+        400,
+        "models: every id may be there once",
+        body={"models": model()["models"] * 2},
+    ),
+]
+MODELS = [
+    Refusal(row.what, row.status, row.error, "PUT", "/models", row.body, "admin-key")
+    for row in MODELS
+]
+
+TABLE = {
+    "Keys": KEYS,
+    "Requests": BODIES,
+    "Prompts": PROMPTS,
+    "The list's query": QUERIES,
+    "Threads and messages": CHAT,
+    "Models": MODELS,
+}
+
+HEAD = """# Refusals
+
+What the HTTP API refuses. Every refusal is `{"error": text}` with CORS headers, and nothing is
+stored. Besides, any call may be answered 503 with `Retry-After` when the table or a queue is busy
+or unavailable, and 500 `internal error` for a fault of Parley's own.
+
+The tests run from the same table, which is in `tests/wire/refusals.py`
+(`python -m tests.wire.refusals > docs/refusals.md`).
+"""
+
+
+def page() -> str:
+    """The page of the table."""
+    lines = [HEAD]
+    for title, rows in TABLE.items():
+        lines += [f"## {title}\n", "| refused | status | error | example |", "|---|---|---|---|"]
+        for row in rows:
+            call = f"{row.method} {row.path.partition('?')[0]}"
+            lines.append(f"| {row.what} | {row.status} | {_cell(row.error)} | `{call}` |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
