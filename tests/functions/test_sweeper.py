@@ -48,7 +48,7 @@ def test_an_unexpected_error_is_raised_without_its_words(
         raise ValueError("the-secret-text")
 
     monkeypatch.setattr(app, "engine", engine)
-    with pytest.raises(Exception, match="^ValueError$") as raised:
+    with pytest.raises(Exception, match=r"^ValueError$") as raised:
         app.handler({}, Context(55))
 
     assert raised.value.__suppress_context__

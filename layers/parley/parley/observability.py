@@ -9,7 +9,6 @@ which would weigh on every cold start, traced or not. The logs carry the trace i
 """
 
 import traceback
-import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import PurePath
@@ -28,9 +27,6 @@ NAMESPACE = "Parley"
 
 logger = Logger()
 metrics = Metrics(namespace=NAMESPACE)
-
-# Most invocations have nothing to count.
-warnings.filterwarnings("ignore", "No application metrics to publish")
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -56,7 +52,8 @@ def observed(handler: Handler) -> Handler:
             unexpected(error, "crashed")
             raise Crashed(type(error).__name__) from None
         finally:
-            metrics.flush_metrics()
+            if metrics.metric_set:
+                metrics.flush_metrics()
 
     return flushed
 
