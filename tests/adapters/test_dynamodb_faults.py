@@ -19,7 +19,16 @@ from parley.core.errors import (
 from parley.core.lifecycle import Failure
 from parley.core.prompt import Outcome, Status
 
-from tests.conformance.faults import BROKEN, CONFLICT, LOST, THROTTLED, UNSENT, faulty
+from tests.conformance.faults import (
+    BROKEN,
+    CHOKED,
+    CONFLICT,
+    INVALID,
+    LOST,
+    THROTTLED,
+    UNSENT,
+    faulty,
+)
 from tests.conformance.material import (
     ACCOUNT,
     LEASE,
@@ -201,6 +210,14 @@ async def test_other_transactions_in_conflict_are_repeated_then_busy(
     with faulty(client, TransactWriteItems=[CONFLICT] * 2) as faults:
         await stores.prompts.finish(running, NOW, answer_of(running), None)
     assert faults.attempts == {"TransactWriteItems": 3}
+
+
+async def test_a_canceled_transaction_is_told_by_its_reasons(stores: Stores, client: Any) -> None:
+    running = await claimed(stores, await accepted(stores, a_prompt()))
+    with faulty(client, TransactWriteItems=[CHOKED]), pytest.raises(Busy):
+        await stores.prompts.finish(running, NOW, answer_of(running), None)
+    with faulty(client, TransactWriteItems=[INVALID]), pytest.raises(ClientError):
+        await stores.prompts.finish(running, NOW, answer_of(running), None)
 
 
 async def test_a_single_write_in_conflict_is_busy(stores: Stores, client: Any) -> None:

@@ -15,6 +15,8 @@ UNSENT = "unsent"  # the call never arrives
 THROTTLED = "throttled"
 CONFLICT = "conflict"
 BROKEN = "broken"
+CHOKED = "ThrottlingError"  # a transaction is canceled for this reason
+INVALID = "ValidationError"
 
 PREFIX = "com.amazonaws.dynamodb.v20120810#"
 ANSWERS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -23,14 +25,15 @@ ANSWERS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-def _conflict(operation: str, request: Any) -> tuple[int, dict[str, Any]]:
+def _canceled(fault: str, operation: str, request: Any) -> tuple[int, dict[str, Any]]:
+    """A transaction canceled because of its first write."""
     if operation != "TransactWriteItems":
         return 400, {"__type": PREFIX + "TransactionConflictException"}
     writes = json.loads(request.body)["TransactItems"]
-    reasons = [{"Code": "TransactionConflict"}, *[{"Code": "None"}] * (len(writes) - 1)]
+    code = "TransactionConflict" if fault == CONFLICT else fault
     return 400, {
         "__type": PREFIX + "TransactionCanceledException",
-        "CancellationReasons": reasons,
+        "CancellationReasons": [{"Code": code}, *[{"Code": "None"}] * (len(writes) - 1)],
     }
 
 
@@ -56,7 +59,7 @@ class Faults:
             botocore_stubber(event_name, request)
             raise ReadTimeoutError(endpoint_url=request.url)
         botocore_stubber.enabled = False
-        status, body = ANSWERS.get(fault) or _conflict(operation, request)
+        status, body = ANSWERS.get(fault) or _canceled(fault, operation, request)
         response = AWSResponse(request.url, status, {}, None)
         response._content = json.dumps(body).encode()
         return response

@@ -144,7 +144,7 @@ class Life:
         answer = answer_of(claim)
 
         def expected(prompt: Prompt) -> Prompt:
-            if (prompt.status, prompt.response_message_id) == (Status.COMPLETED, answer.id):
+            if lifecycle.finished_by(prompt, claim, answer.id):
                 return prompt
             return lifecycle.finish(prompt, claim.lease_token, self.now, answer.id, usage)
 
