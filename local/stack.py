@@ -24,6 +24,8 @@ import shutil
 import signal
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
@@ -150,15 +152,20 @@ def require_port(port: int) -> None:
 
 
 async def start_devmodel(home: Path, port: int) -> Child:
-    """Start the development model and wait until it answers."""
+    """Start the development model."""
     command = [sys.executable, "-m", "local.devmodel", "--port", str(port)]
-    child = await start("development model", command, home / "devmodel.log", os.environ)
+    return await start("development model", command, home / "devmodel.log", os.environ)
+
+
+def require_health(api: str) -> None:
+    """StackError when the API, called through the edge, does not say that it is healthy."""
     try:
-        await until_answers(child, f"http://127.0.0.1:{port}/")
-    except BaseException:
-        await child.stop()
-        raise
-    return child
+        with urllib.request.urlopen(f"{api}/health", timeout=30) as answer:  # noqa: S310
+            answer.read()
+    except urllib.error.HTTPError as error:
+        raise StackError(f"The API is not healthy: {error.read().decode()}") from error
+    except OSError as error:
+        raise StackError(f"The API does not answer: {error}") from error
 
 
 async def seed_once(options: Options, aws: Aws, provider: Provider) -> Seeded:
@@ -220,8 +227,8 @@ def summary(stack: Mapping[str, object], options: Options) -> str:
 
   Try:
 
-    uv run parley prompt "What's a banana?"
-    uv run parley status
+    .venv/bin/parley prompt "What's a banana?"
+    .venv/bin/parley status
     curl -s {api}/prompt-svc/prompt -H 'Authorization: Bearer {key}' \\
          -d '{{"prompt": "What is a banana?", "sync": true}}'
 
@@ -246,28 +253,24 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
         )
         open_things.push_async_callback(emulator.stop)
         children = [emulator]
-        async with locked(LOCAL / "build.lock"):
-            if not built():
-                with progress.step(f"Building functions and layers ({RUNTIME}, {ARCHITECTURE})"):
-                    await build()
-            with progress.step("Starting the emulator of AWS"):
-                await until_answers(emulator, f"{aws.endpoint}/_ministack/health")
-            with progress.step("Deploying the stack into it"):
-                log = options.home / "deploy.log"
-                outputs = await deploy(aws, options.parameters, log)
         provider = options.provider
         if provider is None:
-            with progress.step("Starting the development model"):
-                devmodel = await start_devmodel(options.home, ports.devmodel)
+            devmodel = await start_devmodel(options.home, ports.devmodel)
             open_things.push_async_callback(devmodel.stop)
             children.append(devmodel)
             base_url = f"http://127.0.0.1:{ports.devmodel}/v1"
             provider = Provider(base_url=base_url, model=DEVELOPMENT_MODEL, key="")
-        with progress.step("Seeding, and starting a runner"):
-            # An empty batch: the first prompt need not wait for a runner's start, and a runner
-            # that cannot start at all is found out here.
-            warm = invoker(aws, outputs["RunnerFunctionName"])({"Records": []})
-            seeded, _ = await asyncio.gather(seed_once(options, aws, provider), warm)
+        async with locked(LOCAL / "build.lock"):
+            if not built():
+                with progress.step(f"Building functions and layers ({RUNTIME}, {ARCHITECTURE})"):
+                    await build()
+            with progress.step("Starting the emulator of AWS and the development model"):
+                await until_answers(emulator, f"{aws.endpoint}/_ministack/health")
+                for child in children[1:]:
+                    await until_answers(child, f"http://127.0.0.1:{ports.devmodel}/")
+            with progress.step("Deploying the stack"):
+                log = options.home / "deploy.log"
+                outputs = await deploy(aws, options.parameters, log)
         base = f"{aws.endpoint}/_aws/execute-api"
         targets = edge.Targets(
             http=f"{base}/{outputs['HttpApiId']}/$default",
@@ -275,6 +278,14 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             invoke=invoker(aws, f"{outputs['ApiFunctionName']}:live"),
         )
         await open_things.enter_async_context(edge.serving(targets, options.port))
+        with progress.step("Seeding, and starting the functions"):
+            # The first call need not wait for a function's start, and a function that cannot
+            # start at all is found out here. For the runner an empty batch will do.
+            start_runner = invoker(aws, outputs["RunnerFunctionName"])({"Records": []})
+            start_api = asyncio.to_thread(require_health, f"http://127.0.0.1:{options.port}")
+            seeded, *_ = await asyncio.gather(
+                seed_once(options, aws, provider), start_runner, start_api
+            )
         stack = {
             "api": f"http://localhost:{options.port}",
             "websocket": f"ws://localhost:{options.port}/ws",
