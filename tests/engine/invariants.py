@@ -10,6 +10,7 @@ from parley.core.lifecycle import TRANSITIONS
 from parley.core.prompt import Outcome, Prompt, Status
 from parley.core.thread import ANSWER, QUESTION
 from parley.ports import ProviderRequest
+
 from tests.fakes.chaos import Actor, Call
 from tests.fakes.provider import Say, Script
 from tests.fakes.world import ACCOUNT, World
@@ -308,7 +309,7 @@ class Invariants:
 
     def all_told(self) -> None:
         """When nothing is lost, every follower hears how each prompt ended."""
-        for (connection_id, thread_id), _ in self.following.items():
+        for connection_id, thread_id in self.following:
             for prompt in self.world.state.prompts.values():
                 if prompt.thread_id != thread_id:
                     continue

@@ -26,6 +26,7 @@ from parley.core.errors import (
 from parley.core.policy import Policy
 from parley.ports import Connection, ProviderRequest
 from parley.usecases.accept import NewPrompt
+
 from tests.engine.invariants import Invariants
 from tests.fakes.chaos import AFTER, BEFORE, Actor, Call, Conductor
 from tests.fakes.clock import settle
@@ -34,8 +35,14 @@ from tests.fakes.world import ACCOUNT, ADMIN, USER, World
 
 # Short times, in the proportions of the real ones, so that attempts and leases meet often.
 POLICY = Policy(
-    lease=6, attempt_limit=20, backoff_base=0.5, sweep=10, cancel_wait=3, look=1,
-    delta_pause=0.1, farewell=2,
+    lease=6,
+    attempt_limit=20,
+    backoff_base=0.5,
+    sweep=10,
+    cancel_wait=3,
+    look=1,
+    delta_pause=0.1,
+    farewell=2,
 )
 VISIBILITY = 60.0
 # A post that takes longer than its client waits has not arrived. It stays below the
@@ -45,6 +52,20 @@ REST_STEPS = 30_000
 INVOCATIONS = 6
 
 REFUSALS = (Conflict, NotFound, Invalid, TooManyOpenTurns)
+# What a number in the list of choices does, as often as it stands here.
+MOVES = (
+    *["_let_one_go"] * 16,
+    *["_fail_one"] * 3,
+    "_kill_one",
+    *["_let_somebody_come"] * 3,
+    *["_start_a_runner"] * 2,
+    *["_pass_time"] * 2,
+    "_pass_more_time",
+    "_lose_a_wake_up",
+    "_double_a_wake_up",
+    "_start_a_sweep",
+)
+FAULTS = frozenset({"_fail_one", "_kill_one", "_lose_a_wake_up"})
 FALLIBLE = frozenset({"prompts", "threads", "subscribers", "wake_ups", "letters", "publisher"})
 
 
@@ -126,11 +147,7 @@ class Simulation:
             for choice in self.choices:
                 await self._step(choice)
             self._tell("--- the choices are used up; from here on nothing fails ---")
-            for _ in range(REST_STEPS):
-                if not await self._plain():
-                    break
-            else:
-                raise AssertionError("I1: it never comes to rest")
+            await self._come_to_rest()
             self.checks.at_rest()
         except AssertionError as failed:
             lines = "\n".join(self.trace[-400:])
@@ -140,43 +157,65 @@ class Simulation:
                 actor.kill()
             await settle()
 
+    async def _come_to_rest(self) -> None:
+        for _ in range(REST_STEPS):
+            if not await self._plain():
+                return
+        raise AssertionError("I1: it never comes to rest")
+
     async def _step(self, choice: int) -> None:
-        kind, arg = choice % 32, choice // 32
-        scheduler, pending = self.scheduler, self.scheduler.pending
-        if kind < 16 or choice == 0:
-            if not pending or choice == 0:
-                await self._plain(moving=kind % 2 == 0)
-            else:
-                await self._go(pending[arg % len(pending)])
-        elif kind < 19 and self.faults:
-            calls = [call for call in pending if call.port in FALLIBLE]
-            if calls:
-                await self._lose(calls[arg % len(calls)], busy=arg % 5 == 0)
-        elif kind == 19 and self.faults:
-            alive = [actor for actor in self.actors if actor.alive()]
-            if alive:
-                await self._kill(alive[arg % len(alive)])
-        elif kind < 23:
-            await self._next_op()
-        elif kind < 25:
-            await self._deliver(alone=arg % 2 == 1)
-        elif kind < 27:
-            await self._time()
-        elif kind == 27:
-            await self._jump((2.0, 5.0, 7.0, 20.0, 65.0)[arg % 5])
-        elif kind == 28 and self.faults and self.world.queue.messages:
-            place = arg % len(self.world.queue.messages)
-            self._tell(f"the queue loses {self.world.queue.messages[place].wake_up.prompt_id}")
-            self.world.queue.lose(place)
-        elif kind == 29 and self.world.queue.messages:
-            place = arg % len(self.world.queue.messages)
-            self._tell(f"the queue doubles {self.world.queue.messages[place].wake_up.prompt_id}")
-            self.world.queue.double(place)
-        elif kind == 30:
-            await self._sweep()
-        else:
+        kind, arg = MOVES[choice % len(MOVES)], choice // len(MOVES)
+        if choice == 0:
             await self._plain()
-        scheduler.now = self.world.clock.monotonic()
+        elif self.faults or kind not in FAULTS:
+            await getattr(self, kind)(arg)
+        self.scheduler.now = self.world.clock.monotonic()
+
+    async def _let_one_go(self, arg: int) -> None:
+        pending = self.scheduler.pending
+        if pending:
+            await self._go(pending[arg % len(pending)])
+        else:
+            await self._plain(moving=arg % 2 == 0)
+
+    async def _fail_one(self, arg: int) -> None:
+        calls = [call for call in self.scheduler.pending if call.port in FALLIBLE]
+        if calls:
+            await self._lose(calls[arg % len(calls)], busy=arg % 5 == 0)
+
+    async def _kill_one(self, arg: int) -> None:
+        alive = [actor for actor in self.actors if actor.alive()]
+        if alive:
+            await self._kill(alive[arg % len(alive)])
+
+    async def _let_somebody_come(self, arg: int) -> None:
+        await self._next_op()
+
+    async def _start_a_runner(self, arg: int) -> None:
+        await self._deliver(alone=arg % 2 == 1)
+
+    async def _pass_time(self, arg: int) -> None:
+        await self._time()
+
+    async def _pass_more_time(self, arg: int) -> None:
+        seconds = (2.0, 5.0, 7.0, 20.0, 65.0)[arg % 5]
+        self._tell(f"{seconds} s pass")
+        await self._until(self.world.clock.monotonic() + seconds)
+
+    async def _lose_a_wake_up(self, arg: int) -> None:
+        messages = self.world.queue.messages
+        if messages:
+            self._tell(f"the queue loses {messages[arg % len(messages)].wake_up.prompt_id}")
+            self.world.queue.lose(arg % len(messages))
+
+    async def _double_a_wake_up(self, arg: int) -> None:
+        messages = self.world.queue.messages
+        if messages:
+            self._tell(f"the queue doubles {messages[arg % len(messages)].wake_up.prompt_id}")
+            self.world.queue.double(arg % len(messages))
+
+    async def _start_a_sweep(self, arg: int) -> None:
+        await self._sweep()
 
     async def _plain(self, *, moving: bool = True) -> bool:
         """The next step when nothing special happens; False if there is none left."""
@@ -258,10 +297,6 @@ class Simulation:
         await self._posts_time_out(moment)
         self.world.clock.skip(max(moment - self.world.clock.monotonic(), 0))
         await self._settle()
-
-    async def _jump(self, seconds: float) -> None:
-        self._tell(f"{seconds} s pass")
-        await self._until(self.world.clock.monotonic() + seconds)
 
     async def _posts_time_out(self, moment: float | None) -> None:
         """No post may be under way longer than its client waits for it."""
@@ -368,7 +403,11 @@ class Simulation:
         if connection is None:
             await self.world.follow.connect(USER, connection_id)
             connection = Connection(
-                connection_id, ACCOUNT, USER.user_id, USER.role.value, USER.key_hash,
+                connection_id,
+                ACCOUNT,
+                USER.user_id,
+                USER.role.value,
+                USER.key_hash,
                 self.world.clock.now(),
             )
         known = self.checks.known(connection_id)

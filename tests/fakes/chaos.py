@@ -15,6 +15,7 @@ from typing import Any
 
 from parley.core.errors import ParleyError, ProviderFailed, TransitionRefused, Unavailable
 from parley.ports import Post
+
 from tests.fakes.clock import settle
 
 BEFORE = "before"
@@ -111,8 +112,13 @@ class Conductor:
         return self.holds[-1]
 
     def fail(
-        self, name: str, stage: str, error: Exception | None = None, *,
-        actor: str = "", skip: int = 0,
+        self,
+        name: str,
+        stage: str,
+        error: Exception | None = None,
+        *,
+        actor: str = "",
+        skip: int = 0,
     ) -> Hold:
         """Fail the next such call; after its effect, the answer alone is lost."""
         hold = self.hold(name, stage, actor=actor, skip=skip)
@@ -252,9 +258,7 @@ def start(actor: Actor, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         ACTOR.reset(token)
 
 
-def _owned_task(
-    loop: asyncio.AbstractEventLoop, coro: Any, **options: Any
-) -> "asyncio.Task[Any]":
+def _owned_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Task[Any]":
     task = asyncio.Task(coro, loop=loop, **options)
     actor = ACTOR.get()
     if actor is not NOBODY:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from parley.core.errors import ProviderFailed
 from parley.core.prompt import Usage
 from parley.ports import Finished, ProviderRequest, TextDelta
+
 from tests.fakes.clock import VirtualClock
 
 SILENCE = 1_000_000.0
+USAGE = Usage(3, 5)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Cut:
 @dataclass(frozen=True)
 class End:
     finish_reason: str = "stop"
-    usage: Usage | None = Usage(3, 5)
+    usage: Usage | None = USAGE
 
 
 class Bug(Exception):
@@ -65,9 +67,7 @@ class ScriptedProvider:
         self.requests: list[ProviderRequest] = []
         self.open: list[ProviderRequest] = []
 
-    async def stream(
-        self, request: ProviderRequest
-    ) -> AsyncGenerator[TextDelta | Finished, None]:
+    async def stream(self, request: ProviderRequest) -> AsyncGenerator[TextDelta | Finished, None]:
         self.requests.append(request)
         script = self.scripts.pop(0) if self.scripts else self.otherwise(request)
         self.open.append(request)
@@ -80,7 +80,9 @@ class ScriptedProvider:
                         await self.clock.sleep(seconds)
                     case Fail(reason, retryable, retry_after):
                         raise ProviderFailed(
-                            reason, "words of the provider", retryable=retryable,
+                            reason,
+                            "words of the provider",
+                            retryable=retryable,
                             retry_after=retry_after,
                         )
                     case End(finish_reason, usage):

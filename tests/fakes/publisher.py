@@ -6,6 +6,7 @@ from enum import Enum
 
 from parley.core.events import FRAME_BYTES, Frame, encoded
 from parley.ports import Post
+
 from tests.fakes.clock import VirtualClock
 
 

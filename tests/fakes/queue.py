@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from parley.ports import DeadLetter, WakeUp
+
 from tests.fakes.clock import VirtualClock
 
 

@@ -31,6 +31,7 @@ from parley.usecases.read import ReadPrompts
 from parley.usecases.run import Again, Done, Run
 from parley.usecases.stream import Stream
 from parley.usecases.sweep import Sweep
+
 from tests.fakes.chaos import Actor, Chaos, Conductor, start
 from tests.fakes.clock import FakeIds, VirtualClock
 from tests.fakes.provider import FakeSecrets, ScriptedProvider
@@ -159,7 +160,12 @@ class World:
     # --- what a test wants to do and to know -----------------------------------------
 
     async def add(
-        self, prompt_id: str, thread_id: str = "t", *, text: str = "", who: Principal = USER,
+        self,
+        prompt_id: str,
+        thread_id: str = "t",
+        *,
+        text: str = "",
+        who: Principal = USER,
         **fields: Any,
     ) -> Prompt:
         """Accept a prompt."""
