@@ -304,7 +304,8 @@ QUERIES = [
     Refusal(
         "a status that there is not",
         400,
-        "query.filters: status is one of scheduled, running, errored, completed, abandoned, canceled",
+        "query.filters: status is one of scheduled, "
+        "running, errored, completed, abandoned, canceled",
         path=LIST,
         body=filtered("status", '["done"]'),
     ),

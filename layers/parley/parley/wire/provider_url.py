@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from parley.core.errors import Invalid
 
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
+# IPv6 addresses that a network may translate into any IPv4 one.
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 LENGTH_CAP = 500
 
 
@@ -42,9 +44,9 @@ def public_host(host: str) -> bool:
     if address is None:
         return "." in host and not host.endswith(PRIVATE_SUFFIXES)
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            address = inner
+        if address in TRANSLATED:
+            return False
+        address = address.ipv4_mapped or address.sixtofour or address
     return address.is_global and not address.is_multicast
 
 

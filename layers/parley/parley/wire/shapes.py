@@ -241,9 +241,8 @@ async def fitting(
     """
     while True:
         page = await fetch(limit)
-        size = sum(
-            len(json.dumps(text, ensure_ascii=False)) for item in page.items for text in texts(item)
-        )
+        written = (json.dumps(text, ensure_ascii=False) for it in page.items for text in texts(it))
+        size = sum(map(len, written))
         if size <= PAGE_CHARACTERS or limit == 1:
             return page
         limit //= 2
