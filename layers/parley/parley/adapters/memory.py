@@ -419,6 +419,7 @@ class MemorySubscribers:
         self.now = now
         self.connections: dict[str, Connection] = {}
         self.sockets: dict[tuple[str, str, str], Subscriber] = {}
+        self.subscribed_until: dict[tuple[str, str, str], int] = {}
         self.watchers: dict[ThreadKey, int] = {}
         self.texts: dict[ThreadKey, LiveText] = {}
 
@@ -449,12 +450,17 @@ class MemorySubscribers:
     async def subscribe(self, subscriber: Subscriber, now: int) -> None:
         key = (subscriber.account, subscriber.thread_id, subscriber.connection_id)
         self.sockets[key] = subscriber
+        self.subscribed_until[key] = now + CONNECTION_MS
 
     async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
         self.sockets.pop((account, thread_id, connection_id), None)
 
     async def followers(self, account: str, thread_id: str) -> Followers:
-        sockets = [s for key, s in self.sockets.items() if key[:2] == (account, thread_id)]
+        sockets = [
+            subscriber
+            for key, subscriber in self.sockets.items()
+            if key[:2] == (account, thread_id) and self.subscribed_until[key] > self.now()
+        ]
         watched = self.watchers.get((account, thread_id), 0) > self.now()
         return Followers(tuple(sockets), watched)
 

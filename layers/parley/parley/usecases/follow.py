@@ -1,5 +1,6 @@
 """Follow a thread over a WebSocket: connect, subscribe, unsubscribe, ping."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parley.core.access import KeyRole, Principal
@@ -19,6 +20,8 @@ from parley.ports import (
 
 NEWEST_MESSAGES = 20
 JUST_FINISHED = 10
+ROOM_FOR_IDS = 1024
+ROOM_FOR_MESSAGES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,15 @@ class Follow:
         await self.subscribers.subscribe(subscriber, self.clock.now())
         head = await self.prompts.thread_head(account, thread_id)
         unfinished = await self._prompts(account, [turn.prompt_id for turn in head.open_turns])
+        # A hundred waiting prompts can be more than a frame holds: the first ones go.
+        states = _fitting(map(prompt_state, unfinished), FRAME_BYTES - ROOM_FOR_MESSAGES)
         frame: Frame = {
             "type": "subscribed",
             "threadId": thread_id,
             "nonce": nonce,
-            "prompts": [prompt_state(prompt) for prompt in unfinished],
+            "prompts": states,
             "messages": [],
-            "truncated": False,
+            "truncated": len(states) < len(unfinished),
         }
         return await self._with_messages(frame, account, thread_id)
 
@@ -103,7 +108,7 @@ class Follow:
             fitting.append(state)
         return frame | {
             "messages": fitting[::-1],
-            "truncated": bool(page.after) or len(fitting) < len(page.items),
+            "truncated": frame["truncated"] or bool(page.after) or len(fitting) < len(page.items),
         }
 
     async def unsubscribe(self, connection: Connection, thread_id: str) -> None:
@@ -128,15 +133,27 @@ class Follow:
         head = await self.prompts.thread_head(connection.account, thread_id)
         listed = {prompt.id for prompt in newest}
         older = [turn.prompt_id for turn in head.open_turns if turn.prompt_id not in listed]
-        states = [*await self._prompts(connection.account, older), *reversed(newest)]
+        states = map(prompt_state, [*newest, *await self._prompts(connection.account, older)])
+        fitting = _fitting(states, FRAME_BYTES - ROOM_FOR_IDS)
         return frame | {
             "threadId": thread_id,
-            "prompts": [prompt_state(prompt) for prompt in states],
+            "prompts": sorted(fitting, key=lambda state: int(state["turn"])),
         }
 
     async def disconnect(self, connection_id: str) -> None:
         """Forget a connection and its subscriptions."""
         await self.subscribers.drop_connection(connection_id)
+
+
+def _fitting(states: Iterable[Frame], room: int) -> list[Frame]:
+    """As many of the first states as fit in so many bytes."""
+    fitting: list[Frame] = []
+    for state in states:
+        room -= len(encoded(state)) + 1
+        if room < 0:
+            break
+        fitting.append(state)
+    return fitting
 
 
 def principal_of(connection: Connection) -> Principal:

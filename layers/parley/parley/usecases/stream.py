@@ -19,6 +19,9 @@ POLL_SECONDS = 0.5
 RETRY_SOON_MS = 100
 RETRY_LATER_MS = 10_000
 TURNS_PER_CALL = 50
+# A Lambda's answer may have 6 MB. A character can take six bytes of it, and the last turn
+# of a call adds at most 300 KB of text to this.
+TEXT_PER_CALL = 500_000
 
 
 class EventType(StrEnum):
@@ -132,7 +135,7 @@ class Stream:
                 continue
             news, place = await self._of_turn(prompt, place)
             events += news
-            if not prompt.status.terminal:
+            if not prompt.status.terminal or _size(events) > TEXT_PER_CALL:
                 break
         waiting = bool(thread and place.turn < thread.next_turn)
         return Streamed(tuple(events), place, RETRY_SOON_MS if waiting else RETRY_LATER_MS)
@@ -150,6 +153,10 @@ class Stream:
         events, place = _progress(prompt, prompt.run_count, answer.text if answer else "", place)
         end = replace(place.next_turn())
         return [*events, _end(prompt, answer, end)], end
+
+
+def _size(events: list[ThreadEvent]) -> int:
+    return sum(len(event.text) for event in events)
 
 
 def _start(head: ThreadHead) -> Place:
