@@ -178,8 +178,8 @@ class Invariants:
         return newest
 
     def subscribed(self, connection_id: str, frame: Frame) -> None:
-        if connection_id in self.world.publisher.closed:
-            return
+        if (ACCOUNT, frame["threadId"], connection_id) not in self.world.memory.sockets:
+            return  # it hung up, or unsubscribed, before it was answered
         following = self.following.setdefault((connection_id, frame["threadId"]), set())
         following.update(state["id"] for state in frame["prompts"])
 
