@@ -73,10 +73,8 @@ class ApiSettings(FunctionSettings, GivenUp, Sweeping):
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
-        return value
+    def _split(cls, value: str) -> tuple[str, ...]:
+        return tuple(origin.strip() for origin in value.split(",") if origin.strip())
 
     @property
     def policy(self) -> Policy:
