@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -31,9 +31,8 @@ class Api:
     same as doing it once. For adding a prompt it is: the id is made here (I7).
     """
 
-    def __init__(self, target: Target, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self._sleep = sleep
         self._client = httpx.Client(
             base_url=target.api,
             headers={"Authorization": f"Bearer {target.key}", "User-Agent": "parley-cli"},
@@ -72,7 +71,7 @@ class Api:
                 pause = max(pause, _retry_after(response))
             if not again or not tries_left:
                 break
-            self._sleep(min(pause, LONGEST_PAUSE))
+            time.sleep(min(pause, LONGEST_PAUSE))
             pause *= 2
         raise Unreachable(failure)
 

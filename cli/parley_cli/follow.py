@@ -42,9 +42,6 @@ class Follower:
     tries: int | None = None
     view: ThreadView = field(default_factory=ThreadView)
     told: Callable[[str], None] = lambda _: None
-    sleep: Callable[[float], None] = time.sleep
-    ping_seconds: float = PING_SECONDS
-    pong_seconds: float = PONG_SECONDS
 
     def events(self) -> Generator[Event]:
         """Raises NotAuthenticated, Refused (the thread, after some tries), Unreachable."""
@@ -60,7 +57,7 @@ class Follower:
                         yield event
             except Gap:
                 # Nothing is wrong with the API: say what is known and go on from there.
-                self.sleep(FIRST_PAUSE)
+                time.sleep(FIRST_PAUSE)
                 continue
             except SubscribeRefused as refused:
                 refusals += 1
@@ -72,7 +69,7 @@ class Follower:
                     raise Unreachable(str(lost)) from None
                 if failures == 1:
                     self.told(f"{lost}; connecting again")
-            self.sleep(min(FIRST_PAUSE * 2 ** max(failures - 1, 0), LONGEST_PAUSE))
+            time.sleep(min(FIRST_PAUSE * 2 ** max(failures - 1, 0), LONGEST_PAUSE))
 
     def _subscription(self) -> dict[str, Any]:
         frame: dict[str, Any] = {"action": "subscribe", "threadId": self.thread_id}
@@ -105,10 +102,10 @@ class Follower:
 
     def _next(self, socket: ClientConnection) -> dict[str, Any]:
         """The next frame; after a while of silence, whatever comes after a ping."""
-        frame = self._received(socket, self.ping_seconds)
+        frame = self._received(socket, PING_SECONDS)
         if frame is None:
             self._send(socket, {"action": "ping", "threadId": self.thread_id})
-            frame = self._received(socket, self.pong_seconds)
+            frame = self._received(socket, PONG_SECONDS)
         if frame is None:
             raise Lost("the socket fell silent")
         return frame

@@ -12,7 +12,18 @@ from parley_cli.api import LONGEST_WAIT, Api, Json
 from parley_cli.errors import CliError, NotFound, Refused
 from parley_cli.follow import Follower
 from parley_cli.output import Output, Waiting, one_line, seconds_of, span
-from parley_cli.view import TERMINAL, CaughtUp, Event, Restarted, Said, State, Text, Unheard
+from parley_cli.view import (
+    TERMINAL,
+    CaughtUp,
+    Event,
+    Heard,
+    Restarted,
+    Said,
+    State,
+    Text,
+    ThreadView,
+    Unheard,
+)
 
 # Enough to get over a hiccup; past that the answer is awaited over HTTP.
 SOCKET_TRIES = 3
@@ -68,6 +79,7 @@ class Watch:
     output: Output
     prompt_id: str
     thread_id: str
+    turn: int
     answer: Answer
     failed: str = field(default="")
 
@@ -86,7 +98,9 @@ class Watch:
             waiting.show(f"queued behind {ahead} earlier turn{'s' if ahead > 1 else ''}")
 
     def _follow(self, waiting: Waiting) -> None:
-        follower = Follower(self.api.target, self.thread_id, tries=SOCKET_TRIES)
+        # Known from the start, so that an end before the subscription is noticed as one.
+        view = ThreadView(heard={self.prompt_id: Heard(turn=self.turn, status="scheduled")})
+        follower = Follower(self.api.target, self.thread_id, tries=SOCKET_TRIES, view=view)
         try:
             with closing(follower.events()) as events:
                 for event in events:
@@ -161,7 +175,8 @@ def wait_for(api: Api, output: Output, prompt: Json, *, live: bool) -> Json:
     Raises Refused if it ended abandoned or canceled, after showing what there is.
     """
     prompt_id, thread_id = str(prompt["id"]), str(prompt.get("threadId") or prompt["id"])
-    watch = Watch(api, output, prompt_id, thread_id, Answer(output, live))
+    turn = int(prompt.get("turn") or 0)
+    watch = Watch(api, output, prompt_id, thread_id, turn, Answer(output, live))
     try:
         final = watch.run()
     except KeyboardInterrupt:

@@ -1,0 +1,44 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from parley_cli.main import app
+from tests.cli.server import ADMIN_KEY, FakeApi, Served
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    fake = FakeApi()
+    with Served(fake.app) as served:
+        fake.port = served.port
+        yield fake
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No configuration but a test's own, and no pauses that only politeness asks for."""
+    for name in ("PARLEY_API", "PARLEY_KEY", "PARLEY_WEBSOCKET", "PARLEY_MODEL_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    # Typer makes its output as wide as this, and plain.
+    monkeypatch.setenv("TERMINAL_WIDTH", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command against the API with an admin's key."""
+    monkeypatch.setenv("PARLEY_API", api.url)
+    monkeypatch.setenv("PARLEY_KEY", ADMIN_KEY)
+
+    def run_(*arguments: str, **options: Any) -> Result:
+        return CliRunner().invoke(app, list(arguments), **options)
+
+    return run_
