@@ -9,13 +9,23 @@ from typing import Any
 import pytest
 from parley.adapters.dynamodb_expressions import decoded, encoded
 from parley.core.access import TEXT_LIMIT_BYTES
-from parley.core.errors import Busy, Conflict, Invalid, NotFound, ThreadDeleted, TurnTaken
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    Invalid,
+    NotFound,
+    ThreadDeleted,
+    TransitionRefused,
+    TurnTaken,
+)
+from parley.core.lifecycle import Failure
 from parley.core.prompt import Status
 from parley.core.thread import Message
 from parley.ports import LiveText, PromptQuery, Subscriber
 
 from tests.conformance.material import (
     ACCOUNT,
+    LEASE,
     a_prompt,
     a_thread,
     accepted,
@@ -333,6 +343,46 @@ async def test_a_message_put_while_a_turn_is_taken_is_told_so(stores: Stores) ->
     overtake(stores, stores.threads, meanwhile)
     with pytest.raises(TurnTaken):
         await stores.threads.put_message(replace(question_of(a_prompt()), id="note"))
+
+
+async def test_a_cancel_requested_during_a_takeover_wins(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = await accepted(stores, a_prompt())
+    await claimed(stores, prompt, "tok-1", NOW)
+    table = stores.prompts._table  # type: ignore[attr-defined]
+    update = table.update
+    updates = 0
+
+    async def overtaken(change: Any) -> Any:
+        nonlocal updates
+        updates += 1
+        if updates == 2:  # the first one found the prompt running
+            monkeypatch.setattr(table, "update", update)
+            await stores.prompts.request_cancel(ACCOUNT, "p1")
+        return await update(change)
+
+    monkeypatch.setattr(table, "update", overtaken)
+    with pytest.raises(TransitionRefused):
+        await claimed(stores, prompt, "tok-2", NOW + LEASE)
+    assert updates == 2
+    stored = await stores.prompts.prompt(ACCOUNT, "p1")
+    assert stored is not None
+    assert (stored.lease_token, stored.cancel_requested) == ("tok-1", True)
+
+
+async def test_an_attempt_begun_during_an_eviction_is_not_forgotten(stores: Stores) -> None:
+    running = await claimed(stores, await accepted(stores, a_prompt()), "tok-1", NOW)
+
+    async def meanwhile() -> None:
+        """Another attempt whose lease happens to end at the same millisecond."""
+        await stores.prompts.fail(running, NOW, Failure("x", ""), NOW)
+        await claimed(stores, running, "tok-2", NOW)
+
+    overtake(stores, stores.prompts, meanwhile)
+    evicted = await stores.prompts.evict(running, NOW + 1)
+    assert [(a.number, a.outcome) for a in evicted.attempts] == [(1, "failed"), (2, "canceled")]
+    assert evicted == await stores.prompts.prompt(ACCOUNT, "p1")
 
 
 async def test_a_prompt_that_moves_all_the_time_is_busy(
