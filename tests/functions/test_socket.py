@@ -94,8 +94,11 @@ def test_with_too_many_connections_the_handshake_is_refused(stage: Stage) -> Non
 
 @pytest.mark.parametrize("error", [Busy("x"), Unavailable("x")])
 def test_a_handshake_that_cannot_be_checked_is_refused(stage: Stage, error: Exception) -> None:
-    stage.world.conductor.fail("accounts.key", BEFORE, error)
-    assert stage.connect(stage.user) == 503
+    for look in (0, 1):
+        stage.world.conductor.fail("accounts.key", BEFORE, error, skip=look)
+        assert stage.connect(stage.user) == 503
+        assert stage.world.memory.connections == {}
+        stage.world.authenticate._remembered.clear()
 
 
 def test_a_closed_connection_is_forgotten(stage: Stage) -> None:
@@ -272,6 +275,17 @@ def test_a_revoked_key_ends_its_connection_within_a_minute(stage: Stage) -> None
     assert stage.world.publisher.disconnected == ["c1"]
     assert stage.world.memory.connections == {}
     assert stage.world.memory.sockets == {}
+
+
+def test_a_key_that_was_revoked_a_moment_ago_opens_no_connection(stage: Stage) -> None:
+    """It is still remembered, and a connection that only listens is never asked again."""
+    stage.connect(stage.user, "c1")
+    [key] = [k for k in stage.world.accounts.by_hash.values() if k.user_id == "usr_1"][:1]
+    stage.loop.kept(stage.world.accounts.revoke_key(ACCOUNT, key.id, 1))
+
+    assert stage.connect(stage.user, "c2") == 401
+
+    assert stage.world.memory.connections.keys() == {"c1"}
 
 
 def test_a_connection_that_is_not_known_is_ended(stage: Stage) -> None:

@@ -22,7 +22,7 @@ from parley.wire.http import build
 
 from local.devmodel.server import application, serving
 from tests.conformance.table import definition
-from tests.functions.stage import ENVIRONMENT, Context, function, record
+from tests.functions.stage import ENVIRONMENT, Context, Told, function, record
 from tests.wire.http_client import http_event
 
 ACCOUNT = "0000-0000-0001"
@@ -144,7 +144,9 @@ def deployed(monkeypatch: pytest.MonkeyPatch, model_url: str) -> Iterator[Deploy
         yield Deployed(monkeypatch, model_url)
 
 
-def test_a_prompt_goes_from_the_api_over_the_runner_to_a_socket(deployed: Deployed) -> None:
+def test_a_prompt_goes_from_the_api_over_the_runner_to_a_socket(
+    deployed: Deployed, told: Told
+) -> None:
     prompt = {"id": "p1", "threadId": "t1", "prompt": "What's a banana?"}
     assert deployed.call("POST", "/prompt-svc/prompt", prompt)["prompt"]["status"] == "scheduled"
     connected = deployed.send("$connect", queryStringParameters={"token": deployed.key})
@@ -160,6 +162,10 @@ def test_a_prompt_goes_from_the_api_over_the_runner_to_a_socket(deployed: Deploy
     assert streamed == shown["answer"] != ""
     assert frames[0]["type"] == "subscribed"
     assert frames[-1]["prompt"]["status"] == "completed"
+    assert not told.said("tasks outlived their work")
+    assert told.metrics["PromptsCompleted"] == [1]
+    for secret in ("banana", deployed.key, shown["answer"]):
+        assert secret not in told.text
 
 
 def test_a_prompt_is_canceled_over_the_socket(deployed: Deployed) -> None:

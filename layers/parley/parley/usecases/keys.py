@@ -33,6 +33,10 @@ class Authenticate:
         known = self._remembered.get(hash_)
         if known and known[0] > self.monotonic():
             return known[1]
+        return await self.stored(hash_)
+
+    async def stored(self, hash_: str) -> Principal:
+        """Who a key belongs to by what is stored now; raises Unauthenticated."""
         self._remembered.pop(hash_, None)
         stored = await self.keys.key(hash_)
         if stored is None or stored.revoked_at:

@@ -28,6 +28,14 @@ class Socket:
         """
         principal = await self.authenticate(bare_key(token))
         await self.follow.connect(principal, connection_id)
+        # Who revokes a key marks it and then ends its connections; here the connection is
+        # stored and then the key is read, not remembered: one of the two sees the other.
+        # Or somebody who only listens would do so for two hours with a revoked key.
+        try:
+            await self.authenticate.stored(principal.key_hash)
+        except ParleyError:
+            await self.follow.disconnect(connection_id)
+            raise
 
     async def disconnect(self, connection_id: str) -> None:
         """Forget a closed connection."""
