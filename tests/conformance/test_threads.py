@@ -227,6 +227,29 @@ async def test_a_message_is_found_by_place_and_by_id(stores: Stores) -> None:
     assert list(await stores.threads.messages_at([])) == []
 
 
+async def test_a_question_is_found_by_its_id_after_its_prompt_was_removed(stores: Stores) -> None:
+    first = await accepted(stores, a_prompt())
+    await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
+    await stores.prompts.remove(ACCOUNT, "p1")
+
+    assert list(await stores.threads.message_by_id(ACCOUNT, "p1")) == [question_of(first)]
+
+    second = await accepted(stores, a_prompt(thread_id="t2"))
+    found = await stores.threads.message_by_id(ACCOUNT, "p1")
+    assert {m.thread_id: m for m in found} == {"t1": question_of(first), "t2": question_of(second)}
+
+
+async def test_a_prompt_whose_question_was_deleted_can_be_removed(stores: Stores) -> None:
+    question = question_of(await accepted(stores, a_prompt()))
+    await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
+    await stores.threads.delete_message(question)
+
+    await stores.prompts.remove(ACCOUNT, "p1")
+
+    assert await stores.prompts.prompt(ACCOUNT, "p1") is None
+    assert list(await stores.threads.message_by_id(ACCOUNT, "p1")) == []
+
+
 async def test_every_field_of_a_message_survives(stores: Stores) -> None:
     await stores.threads.create_thread(a_thread())
     message = a_message(

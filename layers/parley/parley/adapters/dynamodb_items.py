@@ -7,7 +7,7 @@ without trouble stays below 1 KB, which is what a write is billed by.
 |---|---|---|---|
 | thread | `{account}#T#{thread}` | `o` | by_owner of its creator, by_account; due if deleted |
 | open turn | the thread's | `o#{turn}` | by_open, due |
-| message | the thread's | `m#{turn}#{part}` | by_message |
+| message | the thread's | `m#{turn}#{part}` | by_message, but for questions of prompts |
 | member | the thread's | `u#{user}` | by_owner |
 | prompt | `{account}#P#{prompt}` | `prompt` | by_owner, by_account |
 """
@@ -16,9 +16,9 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from parley.adapters.dynamodb_expressions import Condition, Item, Key, Put, Span
+from parley.adapters.dynamodb_expressions import Condition, Item, Key, Put, Span, Update
 from parley.core.prompt import Attempt, OpenTurn, Outcome, Prompt, Status, Usage
-from parley.core.thread import Message, Role, Thread
+from parley.core.thread import QUESTION, Message, Role, Thread
 
 SHARDS = 8
 LAST = "~"  # sorts after every character of an id
@@ -333,6 +333,26 @@ def message_item(message: Message) -> Item:
     if message.meta:
         stored["meta"] = dict(message.meta)
     return stored
+
+
+def question_item(question: Message) -> Item:
+    """The question of a stored prompt, whose id it has: the prompt says where it is.
+
+    An entry in the index would cost every prompt a write for nothing; `index_question` makes
+    up for it when the prompt is removed.
+    """
+    stored = message_item(question)
+    del stored["g4pk"]
+    return stored
+
+
+def index_question(prompt: Prompt) -> Update:
+    """Let the question that a removed prompt leaves behind be found by its id."""
+    return Update(
+        message_key(prompt.account, prompt.thread_id, prompt.turn, QUESTION),
+        sets={"g4pk": message_index_pk(prompt.account, prompt.id)},
+        condition=Condition("#id = :id", {":id": prompt.id}),
+    )
 
 
 def to_message(item: Item) -> Message:

@@ -23,6 +23,7 @@ from parley.adapters.dynamodb_conditions import (
 from parley.adapters.dynamodb_expressions import Condition, Delete, Item, Put, Update, Write
 from parley.adapters.dynamodb_items import (
     emptied_attributes,
+    index_question,
     live_key,
     message_item,
     message_key,
@@ -32,6 +33,7 @@ from parley.adapters.dynamodb_items import (
     open_turn_key,
     prompt_item,
     prompt_key,
+    question_item,
     to_message,
     to_prompt,
 )
@@ -77,7 +79,7 @@ class DynamoPrompts(PromptReads):
             # I7: of two submissions of one id, one is stored.
             Put(prompt_item(prompt), ABSENT),
             *thread,
-            Put(message_item(question)),
+            Put(question_item(question)),
             Put(open_turn_item(prompt, due, distance)),
         ]
         try:
@@ -290,7 +292,7 @@ class DynamoPrompts(PromptReads):
             _update(changed, unmoved(prompt)),
             advance_thread(prompt.account, prompt.thread_id, changed.turn),
             Delete(message_key(*place, QUESTION), unchanged),
-            Put(message_item(replace(question, turn=changed.turn))),
+            Put(question_item(replace(question, turn=changed.turn))),
             Put(open_turn_item(changed, due, distance)),
         ]
         if prompt.response_message_id:
@@ -303,18 +305,26 @@ class DynamoPrompts(PromptReads):
         Race: a retry reopens the prompt after the caller saw it ended; then it is not
         terminal any more, and its open turn would be left without a prompt.
         """
-        terminal = sorted(TRANSITIONS["remove"].sources)
-        names = {f":status_{n}": status for n, status in enumerate(terminal)}
-        ended = Condition(f"#status IN ({', '.join(names)})", names)
+        stored = await self.prompt(account, prompt_id)
+        if stored is None or stored.status not in TRANSITIONS["remove"].sources:
+            raise TransitionRefused("remove")
+        removal: list[Write] = [
+            Delete(prompt_key(account, prompt_id), unmoved(stored)),
+            Delete(live_key(account, prompt_id)),
+        ]
         try:
-            await self._table.transact(
-                [
-                    Delete(prompt_key(account, prompt_id), ended),
-                    Delete(live_key(account, prompt_id)),
-                ]
-            )
-        except TransactionFailed:
-            raise TransitionRefused("remove") from None
+            await self._remove([*removal, index_question(stored)])
+        except ConditionFailed:
+            await self._remove(removal)
+
+    async def _remove(self, writes: Sequence[Write]) -> None:
+        """Raises ConditionFailed if it is the question that is gone, and not the prompt."""
+        try:
+            await self._table.transact(writes)
+        except TransactionFailed as failed:
+            if failed.refusals[0].refused:
+                raise TransitionRefused("remove") from None
+            raise ConditionFailed(None) from None
 
     async def move_due(self, turn: OpenTurn, due: int, distance: int) -> None:
         """Race: two sweepers look at one turn; the first moves it, the second leaves it be.

@@ -231,9 +231,14 @@ class DynamoThreads:
 
     async def message_by_id(self, account: str, message_id: str) -> Sequence[Message]:
         span = Span(message_index_pk(account, message_id), index="by_message")
-        entries = await self._table.every(span)
-        items = await self._table.batch_get([(entry["pk"], entry["sk"]) for entry in entries])
-        return [to_message(item) for item in items.values()]
+        prompt, entries = await asyncio.gather(
+            self._table.get(prompt_key(account, message_id)), self._table.every(span)
+        )
+        keys: list[Key] = [(entry["pk"], entry["sk"]) for entry in entries]
+        if prompt is not None:
+            keys.append(message_key(account, prompt["thread_id"], prompt["turn"], QUESTION))
+        items = await self._table.batch_get(keys)
+        return [to_message(item) for item in items.values() if item["id"] == message_id]
 
     async def put_message(self, message: Message) -> Message:
         stored = await self.message_by_id(message.account, message.id)
