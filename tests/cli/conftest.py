@@ -3,9 +3,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parley_cli.main import app
 from typer.testing import CliRunner, Result
 
-from parley_cli.main import app
 from tests.cli.server import ADMIN_KEY, FakeApi, Served
 
 Run = Callable[..., Result]

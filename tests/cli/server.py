@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
@@ -133,7 +133,7 @@ class FakeApi:
     async def play(self, prompt: Prompt) -> None:
         for name, *arguments in self.script:
             if name == "watched":  # wait until somebody has subscribed so many times
-                while len(self.subscribed) < arguments[0]:
+                while len(self.subscribed) < arguments[0]:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             elif name == "pause":
                 await asyncio.sleep(arguments[0])
@@ -144,7 +144,9 @@ class FakeApi:
         async with self._lock:
             await self._step(prompt, name, *arguments)
 
-    async def _step(self, prompt: Prompt, name: str, *arguments: Any) -> None:
+    async def _step(  # noqa: C901, PLR0912
+        self, prompt: Prompt, name: str, *arguments: Any
+    ) -> None:
         prompt.updated_at += 1
         match name:
             case "start":
@@ -290,7 +292,7 @@ class FakeApi:
     async def get(self, request: web.Request, _: Any) -> dict[str, Any]:
         prompt = self.prompts[request.match_info["id"]]
         end = time.monotonic() + float(request.query.get("wait", 0))
-        while prompt.status not in TERMINAL and time.monotonic() < end:
+        while prompt.status not in TERMINAL and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return self._shown(prompt)
 
@@ -443,7 +445,7 @@ class Served:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self.port = 0
 
-    def __enter__(self) -> "Served":
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self

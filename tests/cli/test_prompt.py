@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from parley_cli import follow, waiting
 from typer.testing import Result
 
-from parley_cli import follow, waiting
 from tests.cli.conftest import Run
 from tests.cli.server import FakeApi
 

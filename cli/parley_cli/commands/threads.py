@@ -132,7 +132,9 @@ def watch(
                 output.line(as_json(event))
             else:
                 screen.show(event)
-            if until_idle and view.subscribed and view.idle:
+            # The prompts are known once all of a subscription was shown, and after it
+            # only these change whether one is unfinished.
+            if until_idle and isinstance(event, CaughtUp | State | Unheard) and view.idle:
                 break
     screen.rest()
 
