@@ -4,6 +4,7 @@
 """
 
 import gzip
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -295,6 +296,13 @@ QUERIES = [
         body=filtered("id", '["a", "b"]'),
     ),
     Refusal(
+        "over 100 values",
+        400,
+        "query.filters: jsonValues takes at most 100 values",
+        path=LIST,
+        body=filtered("id", json.dumps([str(n) for n in range(101)]), "isInList"),
+    ),
+    Refusal(
         "several threads",
         400,
         "query.filters: threadId takes one value",
@@ -322,6 +330,13 @@ QUERIES = [
         "query.limit: Input should be less than or equal to 100",
         path=LIST,
         body=query(limit=101),
+    ),
+    Refusal(
+        "a cursor of several values",
+        400,
+        "query: jsonAfter holds the one `after` of the page before",
+        path=LIST,
+        body=query(jsonAfter='["x", "y"]'),
     ),
     Refusal(
         "a cursor of something else",

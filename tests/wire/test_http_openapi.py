@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from parley.wire import http, openapi
-from parley.wire.http_names import camel
+from pydantic.alias_generators import to_camel
 
 from tests.wire.http_client import Client
 
@@ -19,7 +19,7 @@ DOCUMENT: dict[str, Any] = openapi.document()
 OPERATIONS = [
     (endpoint, DOCUMENT["paths"][path][endpoint.method.lower()])
     for endpoint in http.ENDPOINTS
-    for path in [re.sub(r"<(\w+)>", lambda m: f"{{{camel(m[1])}}}", endpoint.path)]
+    for path in [re.sub(r"<(\w+)>", lambda m: f"{{{to_camel(m[1])}}}", endpoint.path)]
 ]
 
 

@@ -1,5 +1,6 @@
 """What holds for every call: CORS, preflights, routing, keys first, faults, the log."""
 
+import gzip
 import io
 import json
 import logging
@@ -63,6 +64,22 @@ def test_the_key_comes_before_everything_else(client: Client, endpoint: Any) -> 
     if not endpoint.public:
         assert reply.headers["www-authenticate"] == "Bearer"
         assert client.call(endpoint.method, path, headers={"authorization": "Bearer"}).status == 401
+
+
+def test_a_body_that_is_far_too_large_is_not_even_decoded(client: Client) -> None:
+    reply = client.call("POST", PROMPT, b"x" * (2 * 1024 * 1024))
+    assert reply.status == 413
+
+
+def test_broken_encodings_are_refused(client: Client) -> None:
+    headers = {"authorization": "user-key", "content-encoding": "gzip"}
+    event = http_event("POST", PROMPT, "a", headers)
+    event["isBase64Encoded"] = True
+    assert client.send(event).status == 400
+    for body in (gzip.compress(b'{"prompt": "x"}')[:-4], gzip.compress(b"{}") * 2):
+        reply = client.send(http_event("POST", PROMPT, body, headers))
+        assert (reply.status, reply.json) == (400, {"error": "the body is not valid gzip"})
+    assert client.send(http_event("POST", "/prompt-svc/prompts", b"", headers)).status == 200
 
 
 def test_a_stage_in_the_path_is_not_part_of_it(client: Client) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, NotRequired
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -13,9 +12,9 @@ from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge,
 from parley.core.model import Catalogue, Model
 from parley.core.prompt import UNFINISHED, Prompt
 from parley.ports import DeadLetter, PromptQuery
+from parley.wire.fields import Body, PathId
 from parley.wire.http_calls import Call, Endpoint
-from parley.wire.prompt_query import COUNT_CAP, Body
-from parley.wire.prompt_svc import ID
+from parley.wire.prompt_query import COUNT_CAP
 from parley.wire.provider_url import checked_base_url
 from parley.wire.public import VERSION
 from parley.wire.shapes import StatusWord, Time, stamp
@@ -24,7 +23,6 @@ MODELS_CAP = 100
 NAME_CAP = 256
 BUDGET = ContextBudget()
 
-KeyId = Annotated[str, Path(pattern=ID)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CAP, pattern=r"^\S(.*\S)?$")]
 
 
@@ -225,7 +223,7 @@ async def list_keys(call: Call) -> KeyList:
     return KeyList(keys=[_key(key) for key in await call.api.keys.list(call.principal)])
 
 
-async def revoke_key(call: Call, key_id: KeyId) -> OneKey:
+async def revoke_key(call: Call, key_id: PathId) -> OneKey:
     """Revoke a key and end its sockets. It is refused everywhere within a minute."""
     return OneKey(key=_key(await call.api.keys.revoke(call.principal, key_id)))
 

@@ -10,9 +10,8 @@ from parley.core.errors import Conflict, Invalid, NotFound, TooLarge
 from parley.core.thread import Message
 from parley.ports import Page
 from parley.usecases.chat import NewMessage, NewThread
+from parley.wire.fields import Body, PathId
 from parley.wire.http_calls import Call, Endpoint
-from parley.wire.prompt_query import Body
-from parley.wire.prompt_svc import ThreadId
 from parley.wire.shapes import (
     MessageShape,
     Nothing,
@@ -116,7 +115,7 @@ async def add_thread(call: Call, body: SaveThread) -> OneThread:
     return OneThread(thread=thread_shape(thread))
 
 
-async def get_thread(call: Call, thread_id: ThreadId) -> MaybeThread:
+async def get_thread(call: Call, thread_id: PathId) -> MaybeThread:
     """The thread, or that the caller has none with this id."""
     thread = await call.api.chat.thread(call.principal, thread_id)
     if thread is None:
@@ -136,19 +135,19 @@ async def get_threads(
     return answer
 
 
-async def update_thread(call: Call, thread_id: ThreadId, body: SaveThread) -> OneThread:
+async def update_thread(call: Call, thread_id: PathId, body: SaveThread) -> OneThread:
     """Replace what is given of title, users and topics."""
     thread = await call.api.chat.update_thread(call.principal, thread_id, body.given())
     return OneThread(thread=thread_shape(thread))
 
 
-async def delete_thread(call: Call, thread_id: ThreadId) -> Nothing:
+async def delete_thread(call: Call, thread_id: PathId) -> Nothing:
     """Delete a thread with its messages and prompts; unfinished prompts are canceled."""
     await call.api.delete_thread(call.principal, thread_id, DELETE_SECONDS)
     return Nothing()
 
 
-async def add_message(call: Call, thread_id: ThreadId, body: SaveMessage) -> Nothing:
+async def add_message(call: Call, thread_id: PathId, body: SaveMessage) -> Nothing:
     """Append a message, or replace the text of the caller's message with this id."""
     message = body.message
     if message is None:
@@ -166,7 +165,7 @@ async def add_message(call: Call, thread_id: ThreadId, body: SaveMessage) -> Not
 
 async def get_messages(
     call: Call,
-    thread_id: ThreadId,
+    thread_id: PathId,
     body: PageBody | None = None,
     limit: Limit = None,
     after: After = None,
@@ -184,7 +183,7 @@ async def get_messages(
     return answer
 
 
-async def delete_message(call: Call, message_id: ThreadId) -> Nothing:
+async def delete_message(call: Call, message_id: PathId) -> Nothing:
     """Delete a message."""
     await call.api.chat.delete_message(call.principal, message_id)
     return Nothing()

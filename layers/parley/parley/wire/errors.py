@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from pydantic.alias_generators import to_camel
 
 from parley.core.errors import (
     Busy,
@@ -25,7 +26,6 @@ from parley.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from parley.wire.http_names import camel
 
 RETRY_SECONDS = 1
 FIELDS_NAMED = 5
@@ -104,7 +104,7 @@ def _wrong_fields(problems: Sequence[Any]) -> str:
     lines = []
     for problem in problems[:FIELDS_NAMED]:
         where, *fields = problem["loc"]
-        path = ".".join(camel(field) if where == "path" else str(field) for field in fields)
+        path = ".".join(to_camel(field) if where == "path" else str(field) for field in fields)
         if not path:
             return "Invalid JSON"  # the body is missing: the contract's words
         lines.append(f"{path}: {problem['msg']}")

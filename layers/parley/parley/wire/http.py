@@ -14,13 +14,13 @@ from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from pydantic.alias_generators import to_camel
 
 from parley.core.access import bare_key
 from parley.core.errors import NotFound
 from parley.wire import admin, chat_svc, prompt_svc, public
 from parley.wire.errors import INTERNAL, MethodNotAllowed, refusal_of
 from parley.wire.http_calls import Answered, Api, Call, Endpoint, HttpObserver, Run, valid_ids
-from parley.wire.http_names import camel
 from parley.wire.http_request import Request, parsed
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -67,7 +67,7 @@ def router(answering: Answering) -> APIGatewayHttpResolver:
             summary=endpoint.summary,
             description=inspect.getdoc(endpoint.handler),
             tags=[endpoint.tag],
-            operation_id=camel(endpoint.handler.__name__),
+            operation_id=to_camel(endpoint.handler.__name__),
         )(_routed(endpoint, answering))
     return routes
 
@@ -109,21 +109,21 @@ class Http:
         request = Request.of(event)
         self._call = None
         try:
-            answer = self._resolved(request, context)
+            answer = self._resolved(request, context, started)
         except Exception as error:  # noqa: BLE001 - the boundary: JSON in any case
             answer = self._refused(error)
         answer["headers"] = {**answer.get("headers", {}), **self._cors(request)}
         self._observer.answered(self._account_of(request, answer, started))
         return answer
 
-    def _resolved(self, request: Request, context: Any) -> Answer:
+    def _resolved(self, request: Request, context: Any, started: float) -> Answer:
         if request.method == "OPTIONS":
             headers = {"Access-Control-Max-Age": PREFLIGHT_SECONDS}
             return {"statusCode": 204, "body": "", "headers": headers}
         if not endpoint_of(request).public:
             key = bare_key(request.headers.get("authorization", ""))
             principal = self._run(self._api.authenticate(key))
-            self._call = Call(self._api, principal, self._observer)
+            self._call = Call(self._api, principal, self._observer, started)
         answer: Answer = self._routes.resolve(request.plain(), context)
         return {**answer, "statusCode": int(answer["statusCode"])}
 

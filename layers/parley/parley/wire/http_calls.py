@@ -1,5 +1,6 @@
 """What the endpoints are made of: the use cases behind them, the call at hand, a route."""
 
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -78,11 +79,16 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated call."""
+    """One authenticated call; `started` is by the process's monotonic clock."""
 
     api: Api
     principal: Principal
     observer: HttpObserver
+    started: float
+
+    def seconds(self) -> float:
+        """How long the call has been going on. API Gateway gives it 30 s in all."""
+        return time.monotonic() - self.started
 
 
 @dataclass(frozen=True, slots=True)

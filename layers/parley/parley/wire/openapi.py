@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from typing import Any, Never
 
@@ -12,6 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.models import (
     License,
     Tag,
 )
+from pydantic.alias_generators import to_camel
 
 from parley.core.errors import (
     Busy,
@@ -27,7 +29,6 @@ from parley.core.errors import (
 from parley.wire import http
 from parley.wire.errors import INTERNAL, UnsupportedEncoding, status_of
 from parley.wire.http_calls import Endpoint
-from parley.wire.http_names import camel
 from parley.wire.public import VERSION
 
 Json = dict[str, Any]
@@ -112,7 +113,7 @@ def _paths(paths: Json) -> Json:
             responses.pop(generated, None)
         for parameter in operation.get("parameters", []):
             if parameter["in"] == "path":
-                parameter["name"] = camel(parameter["name"])
+                parameter["name"] = to_camel(parameter["name"])
         if endpoint.may_wait:
             responses["202"] = _accepted(responses["200"])
         if endpoint.stream:
@@ -155,7 +156,7 @@ def _generated_path(endpoint: Endpoint) -> str:
 
 
 def _camel_path(path: str) -> str:
-    return "/".join(camel(part) if part.startswith("{") else part for part in path.split("/"))
+    return re.sub(r"{(\w+)}", lambda name: f"{{{to_camel(name[1])}}}", path)
 
 
 def _unanswered(_endpoint: Endpoint, _validated: Json) -> Never:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from parley.core.access import Principal, checked_id
 from parley.core.errors import Invalid
 from parley.core.prompt import Status
 from parley.ports import PromptQuery
+from parley.wire.fields import Body
 
 DEFAULT_LIMIT = 20
 LIMIT_CAP = 100
@@ -24,14 +24,6 @@ VALUES_CAP = 100
 DEFAULT_STATUSES = (Status.RUNNING, Status.SCHEDULED)
 FIELDS = ("id", "threadId", "status", "modelId")
 SUPPORTED = "supported are filters on one of id, threadId, status, modelId with equals or isInList"
-
-
-class Body(BaseModel):
-    """A JSON object of a request: unknown fields are ignored, types are not guessed."""
-
-    model_config = ConfigDict(
-        strict=True, alias_generator=to_camel, populate_by_name=True, defer_build=True
-    )
 
 
 class Filter(Body):

@@ -5,20 +5,20 @@ from typing import Annotated, NotRequired
 from urllib.parse import quote
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.event_handler.openapi.params import Header
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from parley.core.access import ID_PATTERN
 from parley.core.errors import Conflict, Invalid, NotFound, TooLarge, TooManyOpenTurns
 from parley.core.prompt import Prompt
 from parley.core.thread import QUESTION, Message, Role
 from parley.ports import Page
 from parley.usecases.accept import NewPrompt
 from parley.usecases.read import Shown
+from parley.wire.fields import ID, Body, PathId
 from parley.wire.http_calls import Call, Endpoint
-from parley.wire.prompt_query import COUNT_CAP, Body, ListPrompts, Query, asked
+from parley.wire.prompt_query import COUNT_CAP, ListPrompts, Query, asked
 from parley.wire.shapes import (
     Nothing,
     PromptAnswer,
@@ -29,9 +29,6 @@ from parley.wire.shapes import (
 )
 from parley.wire.sse import MEDIA_TYPE, body_of
 
-ID = f"^{ID_PATTERN.pattern}$"
-PromptId = Annotated[str, Path(pattern=ID)]
-ThreadId = Annotated[str, Path(pattern=ID)]
 Wait = Annotated[
     float,
     QueryParam(ge=0, allow_inf_nan=False, description="Seconds, at most 25; more is taken for 25."),
@@ -104,7 +101,8 @@ async def add_prompt(call: Call, body: AddPrompt) -> Response[PromptAnswer]:
     prompt = await call.api.accept(call.principal, new)
     call.observer.accepted(prompt)
     if new.sync:
-        shown = await call.api.read.show(call.principal, prompt.id, call.api.policy.sync_budget)
+        left = max(call.api.policy.sync_budget - call.seconds(), 0)
+        shown = await call.api.read.show(call.principal, prompt.id, left)
         return _answered(call, shown, waited=True)
     if prompt.status.terminal:  # submitted before
         return _answered(call, await call.api.read.shown(prompt))
@@ -139,12 +137,12 @@ def _answered(call: Call, shown: Shown, *, waited: bool = False) -> Response[Pro
     return Response(HTTPStatus.OK, JSON, body)
 
 
-async def get_prompt(call: Call, prompt_id: PromptId, wait: Wait = 0) -> PromptAnswer:
+async def get_prompt(call: Call, prompt_id: PathId, wait: Wait = 0) -> PromptAnswer:
     """The prompt with its attempts, after waiting up to `wait` seconds for its end."""
     return prompt_answer(await call.api.read.show(call.principal, prompt_id, wait), call.principal)
 
 
-async def cancel_prompt(call: Call, prompt_id: PromptId) -> Response[PromptAnswer]:
+async def cancel_prompt(call: Call, prompt_id: PathId) -> Response[PromptAnswer]:
     """Cancel the prompt; 202 if its attempt has been asked but is not over yet.
 
     What there is of the answer is kept and marked partial. If the prompt ended before,
@@ -154,7 +152,7 @@ async def cancel_prompt(call: Call, prompt_id: PromptId) -> Response[PromptAnswe
     return _answered(call, await call.api.read.shown(prompt), waited=True)
 
 
-async def retry_prompt(call: Call, prompt_id: PromptId) -> PromptAnswer:
+async def retry_prompt(call: Call, prompt_id: PathId) -> PromptAnswer:
     """Give an abandoned or canceled prompt a new turn at the end and a fresh budget."""
     prompt = await call.api.retry(call.principal, prompt_id)
     return prompt_answer(await call.api.read.shown(prompt), call.principal)
@@ -193,7 +191,7 @@ async def remove_prompt(call: Call, body: RemovePrompt) -> Nothing:
     return Nothing()
 
 
-async def delete_prompt(call: Call, prompt_id: PromptId) -> Nothing:
+async def delete_prompt(call: Call, prompt_id: PathId) -> Nothing:
     """Remove a prompt; an unfinished one is canceled first. The thread keeps its messages."""
     await call.api.remove(call.principal, prompt_id)
     return Nothing()
@@ -201,7 +199,7 @@ async def delete_prompt(call: Call, prompt_id: PromptId) -> Nothing:
 
 async def subscribe_to_prompt_responses(
     call: Call,
-    thread_id: ThreadId,
+    thread_id: PathId,
     wait: Wait = SYNC_BUDGET_CAP,
     last_event_id: Annotated[str | None, Header(alias="last-event-id")] = None,
 ) -> Response[str]:
