@@ -47,7 +47,7 @@ def examine(stack: Stack) -> Iterator[Finding]:
 
 
 def _stack(stack: Stack) -> Iterator[Finding]:
-    settled = stack.status.endswith(SETTLED)
+    settled = stack.status in SETTLED
     yield Finding("stack", OK if settled else WARNING, f"{stack.name} is {stack.status}")
 
 
