@@ -142,7 +142,29 @@ async def deploy(aws: Aws, overrides: Mapping[str, str], log: Path) -> dict[str,
     command += ["--parameter-overrides"]
     command += [f"{k}={v}" for k, v in values.items()]
     await run("sam deploy", command, log, aws.environment())
-    return await asyncio.to_thread(outputs)
+    found = await asyncio.to_thread(outputs)
+    await asyncio.to_thread(unalias_socket, aws, found)
+    return found
+
+
+def unalias_socket(aws: Aws, outputs: Mapping[str, str]) -> None:
+    """Let the WebSocket API call the function itself instead of its alias.
+
+    For sockets the emulator keeps the process it first started for an alias, even when the alias
+    moves on, so that they would stay with the sources of the first deployment.
+    """
+    apis = aws.session().client("apigatewayv2", endpoint_url=aws.endpoint)
+    functions = aws.session().client("lambda", endpoint_url=aws.endpoint)
+    found = functions.get_function(FunctionName=outputs["SocketFunctionName"])
+    arn = found["Configuration"]["FunctionArn"]
+    prefix = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions"
+    api_id = outputs["SocketApiId"]
+    for integration in apis.get_integrations(ApiId=api_id)["Items"]:
+        apis.update_integration(
+            ApiId=api_id,
+            IntegrationId=integration["IntegrationId"],
+            IntegrationUri=f"{prefix}/{arn}/invocations",
+        )
 
 
 def invoker(aws: Aws, function_name: str) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
