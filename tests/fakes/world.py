@@ -93,7 +93,7 @@ class World:
         self.read = ReadPrompts(prompts, threads, clock, figures)
         self.stream = Stream(prompts, threads, subscribers, clock, figures)
         self.follow = Follow(subscribers, prompts, threads, clock, ids, max_connections=100)
-        self.chat = Chat(threads, prompts, clock, ids)
+        self.chat = Chat(threads, prompts, subscribers, clock, ids)
         self.redrive = Redrive(letters, self.retry)
         self.authenticate = Authenticate(accounts, clock.monotonic)
         self.keys = Keys(accounts, subscribers, publisher, clock, ids)

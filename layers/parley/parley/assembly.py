@@ -108,7 +108,7 @@ def api_engine(settings: ApiSettings) -> Api:
         retry=retry,
         remove=Remove(prompts, made.ending, clock),
         stream=Stream(prompts, threads, made.subscribers, clock, made.policy),
-        chat=Chat(threads, prompts, clock, ids),
+        chat=Chat(threads, prompts, made.subscribers, clock, ids),
         delete_thread=DeleteThread(prompts, threads, made.ending, clock),
         models=models,
         keys=Keys(made.keys, made.subscribers, made.publisher, clock, ids),

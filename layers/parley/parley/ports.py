@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from parley.core.access import ApiKey
+from parley.core.access import ApiKey, KeyRole, Principal
 from parley.core.events import Frame
 from parley.core.lifecycle import Failure
 from parley.core.model import Catalogue, Model
@@ -254,6 +254,11 @@ class Connection:
     role: str
     key_hash: str
     connected_at: int
+
+    @property
+    def principal(self) -> Principal:
+        """Who opened it."""
+        return Principal(self.account, self.user_id, KeyRole(self.role), self.key_hash)
 
 
 @dataclass(frozen=True, slots=True)

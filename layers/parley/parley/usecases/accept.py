@@ -111,7 +111,8 @@ class Accept:
                 return await self._commit(principal, new, head.thread)
             except PromptExists:
                 return await self._repeated(principal, new, Busy("the id was in use"))
-            except (TurnTaken, Busy):
+            except (TurnTaken, Busy, Unavailable):
+                # A lost response: if it was stored, the next round meets its own id (I7).
                 # Two accepts read the same next_turn; one commits, the condition on it
                 # refuses the other, which reads again: turns have no holes.
                 await self.clock.sleep(self.ids.fraction() * JITTER_SECONDS)

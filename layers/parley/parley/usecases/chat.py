@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from parley.core.access import Principal, checked_id, checked_text
 from parley.core.errors import Busy, Conflict, NotFound, TurnTaken
 from parley.core.thread import DEFAULT_TITLE, QUESTION, Message, Role, Thread
-from parley.ports import Clock, Ids, Page, PromptStore, ThreadStore
+from parley.ports import Clock, Ids, Page, PromptStore, SubscriberStore, ThreadStore
 from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 
 TITLE_CAP = 1000
@@ -39,6 +39,7 @@ class Chat:
 
     threads: ThreadStore
     prompts: PromptStore
+    subscribers: SubscriberStore
     clock: Clock
     ids: Ids
 
@@ -87,7 +88,19 @@ class Chat:
             updated_at=self.clock.now(),
         )
         await self.threads.update_thread(thread)
+        if new.user_ids is not None:
+            await self._unsubscribe_former(thread)
         return thread
+
+    async def _unsubscribe_former(self, thread: Thread) -> None:
+        """End the subscriptions of whoever may not see the thread any more."""
+        followers = await self.subscribers.followers(thread.account, thread.id)
+        for subscriber in followers.sockets:
+            connection = await self.subscribers.connection(subscriber.connection_id)
+            if connection is None or not connection.principal.sees(thread):
+                await self.subscribers.unsubscribe(
+                    subscriber.connection_id, thread.account, thread.id
+                )
 
     async def add_message(self, principal: Principal, new: NewMessage) -> Message:
         """Append a message, or replace the text of the caller's message with this id.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from parley.core.access import KeyRole, Principal
+from parley.core.access import Principal
 from parley.core.errors import NotFound, TooManyConnections
 from parley.core.events import FRAME_BYTES, Frame, cut_message, encoded, message_state, prompt_state
 from parley.core.prompt import Prompt
@@ -65,7 +65,7 @@ class Follow:
         """
         account = connection.account
         thread = await self.threads.thread(account, thread_id)
-        if thread is None or thread.deleted or not principal_of(connection).sees(thread):
+        if thread is None or thread.deleted or not connection.principal.sees(thread):
             raise NotFound("no such thread")
         nonce = self.ids.new("sub")
         subscriber = Subscriber(connection.id, account, thread_id, connection.user_id, nonce, known)
@@ -124,7 +124,7 @@ class Follow:
         if not thread_id:
             return frame
         thread = await self.threads.thread(connection.account, thread_id)
-        if thread is None or thread.deleted or not principal_of(connection).sees(thread):
+        if thread is None or thread.deleted or not connection.principal.sees(thread):
             raise NotFound("no such thread")
         query = PromptQuery(
             connection.account, None, thread_id=thread_id, descending=True, limit=JUST_FINISHED
@@ -154,10 +154,3 @@ def _fitting(states: Iterable[Frame], room: int) -> list[Frame]:
             break
         fitting.append(state)
     return fitting
-
-
-def principal_of(connection: Connection) -> Principal:
-    """Who opened the connection."""
-    return Principal(
-        connection.account, connection.user_id, KeyRole(connection.role), connection.key_hash
-    )
