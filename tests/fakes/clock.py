@@ -61,11 +61,11 @@ class VirtualClock:
 
     def skip(self, seconds: float) -> None:
         """Move on without waking anybody: what a frozen machine sees."""
-        self._us += round(seconds * 1_000_000)
+        self._us += math.ceil(seconds * 1_000_000)
 
     async def advance(self, seconds: float) -> None:
         """Let so much time pass, with everything that happens in it."""
-        end = self._us + round(seconds * 1_000_000)
+        end = self._us + math.ceil(seconds * 1_000_000)
         await settle()
         while (wake := self.next_wake()) is not None and round(wake * 1_000_000) <= end:
             self.wake_one()
