@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic.alias_generators import to_camel
 
 from parley.core.errors import (
@@ -81,8 +80,6 @@ def status_of(error: type[Exception]) -> int:
 
 def refusal_of(error: Exception) -> Refusal:
     """What a caller is told of an error."""
-    if isinstance(error, RequestValidationError):
-        return Refusal(400, _wrong_fields(error.errors()))
     status = status_of(type(error))
     if status == INTERNAL.status:
         return INTERNAL
@@ -99,13 +96,16 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
     return {}
 
 
-def _wrong_fields(problems: Sequence[Any]) -> str:
-    """Each wrong field with what is expected of it; never what was sent (I9)."""
+def wrong_fields(problems: Sequence[Any]) -> Refusal:
+    """What a caller is told of fields that pydantic refused.
+
+    Each with what is expected of it; never what was sent (I9).
+    """
     lines = []
     for problem in problems[:FIELDS_NAMED]:
         where, *fields = problem["loc"]
         path = ".".join(to_camel(field) if where == "path" else str(field) for field in fields)
         if not path:
-            return "Invalid JSON"  # the body is missing: the contract's words
+            return Refusal(400, "Invalid JSON")  # the body is missing: the contract's words
         lines.append(f"{path}: {problem['msg']}")
-    return "; ".join(lines)
+    return Refusal(400, "; ".join(lines))

@@ -14,12 +14,13 @@ from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic.alias_generators import to_camel
 
 from parley.core.access import bare_key
 from parley.core.errors import NotFound
 from parley.wire import admin, chat_svc, prompt_svc, public
-from parley.wire.errors import INTERNAL, MethodNotAllowed, refusal_of
+from parley.wire.errors import INTERNAL, MethodNotAllowed, refusal_of, wrong_fields
 from parley.wire.http_calls import Answered, Api, Call, Endpoint, HttpObserver, Run, valid_ids
 from parley.wire.http_request import Request, parsed
 
@@ -128,7 +129,11 @@ class Http:
         return {**answer, "statusCode": int(answer["statusCode"])}
 
     def _refused(self, error: Exception) -> Answer:
-        refusal = refusal_of(error)
+        # Here and not in `refusal_of`: the socket uses that, too, and would load the router.
+        if isinstance(error, RequestValidationError):
+            refusal = wrong_fields(error.errors())
+        else:
+            refusal = refusal_of(error)
         if refusal is INTERNAL:
             self._observer.failed(error)
         return {
