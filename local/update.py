@@ -1,7 +1,7 @@
 """`python -m local.update [STACK_FILE]` (`make update`): deploy changed sources again.
 
 The stack keeps running, with its data, its keys and the parameters it was started with.
-STACK_PARAMETERS changes some of them.
+STACK_PARAMETERS changes some of them; one that is not named keeps the value it had.
 """
 
 import asyncio
