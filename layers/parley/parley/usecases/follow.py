@@ -71,6 +71,11 @@ class Follow:
         subscriber = Subscriber(connection.id, account, thread_id, connection.user_id, nonce, known)
         await self.subscribers.subscribe(subscriber, self.clock.now())
         head = await self.prompts.thread_head(account, thread_id)
+        if head.thread is None or head.thread.deleted or not connection.principal.sees(head.thread):
+            # It was taken away after the first look, by somebody who read the followers
+            # before this one was among them.
+            await self.subscribers.unsubscribe(connection.id, account, thread_id)
+            raise NotFound("no such thread")
         unfinished = await self._prompts(account, [turn.prompt_id for turn in head.open_turns])
         # A hundred waiting prompts can be more than a frame holds: the first ones go.
         states = _fitting(map(prompt_state, unfinished), FRAME_BYTES - ROOM_FOR_MESSAGES)
