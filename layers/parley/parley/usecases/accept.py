@@ -6,7 +6,7 @@ numbered in commit order) and I7 (the same id twice runs nothing twice).
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parley.core.access import Principal, checked_id, checked_text
 from parley.core.backoff import MAX_RETRIES_CAP
@@ -54,7 +54,10 @@ class NewPrompt:
 
 
 def fingerprint(new: NewPrompt) -> str:
-    """Identifies the content of a submission: every field but `sync` (and the id itself)."""
+    """Identifies the content of a submission: every field but `sync` (and the id itself).
+
+    As it was submitted: a default that a later deployment changes is no other content.
+    """
     content = [new.text, new.thread_id, new.model_id, new.template, new.max_retries]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
@@ -84,18 +87,15 @@ class Accept:
         return stored
 
     def _completed(self, new: NewPrompt) -> NewPrompt:
-        """The submission, checked, with its ids and defaults filled in."""
+        """The submission, checked, with its ids filled in."""
         checked_text(new.text, "prompt")
         if new.template:
             checked_text(new.template, "template")
         prompt_id = checked_id(new.id or self.ids.new("prom"), "id")
         thread_id = checked_id(new.thread_id or prompt_id, "threadId")
-        retries = self.policy.default_max_retries if new.max_retries is None else new.max_retries
-        if not 0 <= retries <= MAX_RETRIES_CAP:
+        if not 0 <= (new.max_retries or 0) <= MAX_RETRIES_CAP:
             raise Invalid(f"maxRetries must be from 0 to {MAX_RETRIES_CAP}")
-        return NewPrompt(
-            new.text, prompt_id, thread_id, new.model_id, new.template, retries, new.sync
-        )
+        return replace(new, id=prompt_id, thread_id=thread_id)
 
     async def _store(self, principal: Principal, new: NewPrompt) -> Prompt:
         for _ in range(ACCEPT_TRIES):
@@ -130,6 +130,7 @@ class Accept:
     async def _commit(self, principal: Principal, new: NewPrompt, thread: Thread | None) -> Prompt:
         now = self.clock.now()
         turn = thread.next_turn if thread else 1
+        retries = self.policy.default_max_retries if new.max_retries is None else new.max_retries
         prompt = Prompt(
             account=principal.account,
             id=new.id,
@@ -140,7 +141,7 @@ class Accept:
             created_at=now,
             updated_at=now,
             fingerprint=fingerprint(new),
-            max_retries=new.max_retries or 0,
+            max_retries=retries,
             sync=new.sync,
             model_id=new.model_id,
         )

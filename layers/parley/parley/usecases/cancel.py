@@ -1,5 +1,7 @@
 """Cancel a prompt, retry one that was given up, remove one; and delete a thread."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from parley.core import lifecycle
@@ -15,7 +17,7 @@ from parley.core.errors import (
     Unavailable,
 )
 from parley.core.policy import OPEN_TURNS_CAP, Policy
-from parley.core.prompt import Prompt, Status
+from parley.core.prompt import OpenTurn, Prompt, Status
 from parley.ports import Clock, Ids, PromptStore, ThreadStore, WakeUp
 from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 from parley.usecases.ending import Ending
@@ -23,6 +25,7 @@ from parley.usecases.waiting import poll
 
 DECISIONS = 20
 DELETE_PAGE = 100
+AT_ONCE = 10
 
 
 async def owned(prompts: PromptStore, principal: Principal, prompt_id: str) -> Prompt:
@@ -55,7 +58,7 @@ class Cancel:
                 return prompt
             try:
                 if (canceled := await self._step(prompt)) is not None:
-                    await self.ending(canceled)
+                    await self.ending.hint(canceled)
                     return canceled
             except TransitionRefused:
                 # The prompt moved between the read and the write: decide anew.
@@ -150,7 +153,7 @@ class Remove:
             try:
                 if not prompt.status.terminal:
                     evicted = await self.prompts.evict(prompt, self.clock.now())
-                    await self.ending(evicted)
+                    await self.ending.hint(evicted)
                 await self.prompts.remove(prompt.account, prompt.id)
             except TransitionRefused:
                 continue
@@ -182,15 +185,23 @@ class DeleteThread:
         be again, and an evicted attempt can write nothing: nothing resurrects the thread.
         """
         head = await self.prompts.thread_head(account, thread_id)
-        for turn in head.open_turns:
-            prompt = await self.prompts.prompt(account, turn.prompt_id)
-            if prompt is None or not lifecycle.same_place(prompt, turn):
-                continue
-            try:
-                await self.ending.push(await self.prompts.evict(prompt, self.clock.now()))
-            except TransitionRefused:
-                continue  # it ended by itself
+        for start in range(0, len(head.open_turns), AT_ONCE):
+            if self.clock.monotonic() >= until:
+                return False
+            turns = head.open_turns[start : start + AT_ONCE]
+            await asyncio.gather(*(self._evict(turn) for turn in turns))
         while self.clock.monotonic() < until:
             if await self.threads.delete_page(account, thread_id, DELETE_PAGE):
                 return True
         return False
+
+    async def _evict(self, turn: OpenTurn) -> None:
+        prompt = await self.prompts.prompt(turn.account, turn.prompt_id)
+        if prompt is None or not lifecycle.same_place(prompt, turn):
+            return
+        try:
+            evicted = await self.prompts.evict(prompt, self.clock.now())
+        except TransitionRefused:
+            return  # it ended by itself
+        with contextlib.suppress(Busy, Unavailable):
+            await self.ending.push(evicted)

@@ -45,8 +45,19 @@ class Ending:
 
         Doing it twice is harmless: frames repeat a state, a wake-up is a hint.
         """
-        await self.push(prompt)
-        await self.wake_next(prompt.account, prompt.thread_id)
+        try:
+            await self.push(prompt)
+        finally:
+            await self.wake_next(prompt.account, prompt.thread_id)
+
+    async def hint(self, prompt: Prompt) -> None:
+        """The same for callers who answer a person: the transition is committed already.
+
+        What cannot be told just now a follower's next ping tells, and what cannot be woken
+        the sweeper finds (I11); it must not make a cancel look as if it had failed.
+        """
+        with contextlib.suppress(Busy, Unavailable):
+            await self(prompt)
 
     async def push(self, prompt: Prompt) -> None:
         """Tell every follower how the prompt ended, with its answer if it has one."""

@@ -1,12 +1,12 @@
 """Authenticate a caller; make, list and revoke keys; start an account."""
 
-import contextlib
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
-from parley.core.errors import Busy, Invalid, NotFound, Unauthenticated, Unavailable
+from parley.core.errors import Invalid, NotFound, Unauthenticated
 from parley.ports import Clock, Ids, KeyStore, Publisher, SubscriberStore
 
 # A revoked key is refused everywhere after at most this long.
@@ -92,13 +92,15 @@ class Keys:
         if revoked is None:
             raise NotFound("no such key")
         connections = await self.subscribers.connections_of_key(principal.account, revoked.hash)
-        for connection in connections:
-            # Forgotten first: from then on nothing is posted to it, whether or not the
-            # gateway can be told just now to close it.
-            await self.subscribers.drop_connection(connection.id)
-        for connection in connections:
-            with contextlib.suppress(Busy, Unavailable):
-                await self.publisher.disconnect(connection.id)
+        # Forgotten first: from then on nothing is posted to them, whether or not the
+        # gateway can be told just now to close them.
+        await asyncio.gather(
+            *(self.subscribers.drop_connection(connection.id) for connection in connections)
+        )
+        await asyncio.gather(
+            *(self.publisher.disconnect(connection.id) for connection in connections),
+            return_exceptions=True,
+        )
         return revoked
 
 

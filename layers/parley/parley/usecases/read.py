@@ -1,7 +1,7 @@
 """Read prompts: one, one with waiting, a list; with the text from the threads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parley.core.access import Principal
 from parley.core.policy import Policy
@@ -58,21 +58,23 @@ class ReadPrompts:
 
     async def list(self, principal: Principal, query: PromptQuery) -> Page[Shown]:
         """A page of the caller's prompts (an admin's: of the account), with their questions."""
-        if query.thread_id:
-            thread = await self.threads.thread(principal.account, query.thread_id)
-            if thread is None or not principal.sees(thread):
-                return Page(())
-        page = await self.prompts.prompts(query)
+        page = await self.prompts.prompts(_own(principal, query))
         questions = await self._questions(page.items)
         shown = [Shown(prompt, questions.get(prompt.id)) for prompt in page.items]
         return Page(shown, page.after)
 
-    async def count(self, query: PromptQuery, cap: int) -> int:
-        """How many prompts match, not counting past `cap`."""
-        return await self.prompts.count_prompts(query, cap)
+    async def count(self, principal: Principal, query: PromptQuery, cap: int) -> int:
+        """How many of the caller's prompts match, not counting past `cap`."""
+        return await self.prompts.count_prompts(_own(principal, query), cap)
 
     async def _questions(self, prompts: Sequence[Prompt]) -> dict[str, Message]:
         places = [(p.account, p.thread_id, p.turn, QUESTION) for p in prompts]
         if not places:
             return {}
         return {message.id: message for message in await self.threads.messages_at(places)}
+
+
+def _own(principal: Principal, query: PromptQuery) -> PromptQuery:
+    """The query, bound to what the caller may see: users their own, admins the account's."""
+    user_id = None if principal.admin else principal.user_id
+    return replace(query, account=principal.account, user_id=user_id)

@@ -270,7 +270,7 @@ async def get_status(call: Call) -> StatusShape:
     unfinished = {}
     for status in sorted(UNFINISHED):
         query = PromptQuery(principal.account, user, statuses=(status,))
-        unfinished[status.value] = await call.api.read.count(query, COUNT_CAP)
+        unfinished[status.value] = await call.api.read.count(call.principal, query, COUNT_CAP)
     catalogue = await call.api.models.catalogue(principal.account)
     return StatusShape(
         account=principal.account,
