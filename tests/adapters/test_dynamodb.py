@@ -371,6 +371,17 @@ async def test_a_cancel_requested_during_a_takeover_wins(
     assert (stored.lease_token, stored.cancel_requested) == ("tok-1", True)
 
 
+async def test_of_two_cancels_at_once_one_is_made(stores: Stores) -> None:
+    await accepted(stores, a_prompt())
+
+    async def meanwhile() -> None:
+        await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
+
+    overtake(stores, stores.prompts, meanwhile)
+    with pytest.raises(TransitionRefused):
+        await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW + 1)
+
+
 async def test_an_attempt_begun_during_an_eviction_is_not_forgotten(stores: Stores) -> None:
     running = await claimed(stores, await accepted(stores, a_prompt()), "tok-1", NOW)
 
