@@ -102,7 +102,7 @@ async def canceled_waiting(world: World) -> Prompt:
     """Canceled before it ran; its wake-up comes afterwards."""
     world.fill("t", 1)
     prompt = await world.accept("t")
-    await world.clock.run(world.cancel_prompt(world.principal, prompt.id))
+    await world.clock.run(world.api.cancel(world.principal, prompt.id))
     await world.run(prompt)
     return prompt
 

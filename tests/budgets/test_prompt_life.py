@@ -17,6 +17,8 @@ ACCEPT_CALLS = 4
 RUNNER_CALLS = 7
 WRITE_UNITS = 24
 ITEM_BYTES = 1024
+SYNC_READS = 32
+FIRST_ACCEPT_UNITS = 14
 
 # Scenario → calls, write units, read units: accept, every attempt and every look of the sweeper.
 FIGURES: dict[str, tuple[int, int, float]] = {
@@ -73,6 +75,23 @@ async def test_accepting_and_running_stay_within_the_promised_calls(
     assert len(running.calls) <= RUNNER_CALLS
     assert accepting.operations == ["query", "transact_write_items", "send_message"]
     assert running.by_operation == {"query": 5, "update_item": 1, "transact_write_items": 1}
+
+
+def test_the_http_call_adds_nothing_to_accepting(warm: World) -> None:
+    with warm.meter.bill() as bill:
+        answer = warm.post(threadId="t")
+
+    assert answer["statusCode"] == 200
+    assert bill.operations == ["query", "transact_write_items", "send_message"]
+
+
+def test_a_synchronous_caller_reads_the_prompt_once_a_second_at_most(warm: World) -> None:
+    with warm.meter.bill() as bill:
+        answer = warm.post(threadId="t", sync=True)
+
+    assert answer["statusCode"] == 202  # nobody ran it: the call waited its whole 25 s
+    assert bill.by_operation["get_item"] <= SYNC_READS
+    assert bill.writes == FIRST_ACCEPT_UNITS
 
 
 async def test_turn_1000_makes_the_calls_and_writes_of_turn_2(warm: World) -> None:

@@ -6,9 +6,11 @@ API of sockets takes every post, time moves when everybody waits for it.
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -18,7 +20,7 @@ from parley.adapters.dynamodb_expressions import encoded_item
 from parley.adapters.dynamodb_items import message_item, thread_item
 from parley.adapters.openai_provider import OpenAIProvider
 from parley.adapters.system import SystemClock
-from parley.assembly import Parts, parts, sweeper_engine
+from parley.assembly import Parts, api_engine, parts, sweeper_engine
 from parley.assembly_runner import Runner, runner_engine
 from parley.core.access import ApiKey, KeyRole, Principal, key_hash
 from parley.core.context import ContextBudget
@@ -26,23 +28,25 @@ from parley.core.model import Catalogue, Model
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt
 from parley.core.thread import ANSWER, QUESTION, Message, Role, Thread, answer_id
+from parley.observability import CallsObserver
 from parley.ports import Connection, Subscriber, WakeUp
-from parley.settings import RunnerSettings, SweeperSettings
-from parley.usecases.accept import Accept, NewPrompt
-from parley.usecases.cancel import Cancel
-from parley.usecases.catalogue import Models
-from parley.usecases.keys import Authenticate
+from parley.settings import ApiSettings, RunnerSettings, SweeperSettings
+from parley.usecases.accept import NewPrompt
 from parley.usecases.run import Result
 from parley.usecases.sweep import Sweep
+from parley.wire.http import build
+from parley.wire.http_calls import Api
 
 from tests.budgets.meter import Meter, clients
 from tests.conformance.table import definition
 from tests.fakes.clock import VirtualClock, settle
 from tests.fakes.provider import SILENT, End, Say, ScriptedProvider
+from tests.functions.stage import Context
 
 ACCOUNT = "1111-1111-1111"
 KEY = "k" * 64
 TABLE = "parley-budgets"
+EVENT = Path(__file__).parents[2] / "events" / "api.json"
 TEXT = "What is a banana, and why is it bent? " * 10
 ANSWER_TEXT = "A banana is an elongated, edible fruit. " * 15
 
@@ -57,18 +61,26 @@ class World:
     parts: Parts
     runner: Runner
     sweep: Sweep
-    accept_prompt: Accept
-    authenticate: Authenticate
-    cancel_prompt: Cancel
+    api: Api
     principal: Principal = field(
         default_factory=lambda: Principal(ACCOUNT, "usr_ann", KeyRole.ADMIN, key_hash(KEY))
     )
 
     async def accept(self, thread_id: str = "", **fields: Any) -> Prompt:
         """What a POST of a prompt does."""
-        principal = await self.authenticate(KEY)
+        principal = await self.api.authenticate(KEY)
         new = NewPrompt(**{"text": TEXT, "thread_id": thread_id, **fields})
-        return await self.clock.run(self.accept_prompt(principal, new))
+        return await self.clock.run(self.api.accept(principal, new))
+
+    def post(self, **body: Any) -> dict[str, Any]:
+        """A POST of a prompt, as API Gateway hands it over, on a loop of its own."""
+        event = json.loads(EVENT.read_text())
+        event["headers"]["authorization"] = KEY
+        event["body"] = json.dumps({"prompt": TEXT, **body})
+        run = lambda work: asyncio.run(self.clock.run(work))  # noqa: E731
+        http = build(self.api, run, CallsObserver())
+        answer: dict[str, Any] = http.resolve(event, Context())
+        return answer
 
     async def run(self, prompt: Prompt, *, alone: bool = False) -> Result:
         """What the runner does with a wake-up."""
@@ -154,6 +166,10 @@ def _settings(kind: Any, urls: dict[str, str]) -> Any:
         "first_token_seconds": 60,
         "between_tokens_seconds": 30,
         "sweep_seconds": 60,
+        "default_max_retries": 5,
+        "sync_budget_seconds": 25,
+        "allowed_origins": "*",
+        "local_providers": False,
         **urls,
     }
     return kind(**{name: values[name] for name in kind.model_fields if name in values})
@@ -185,9 +201,6 @@ def _assembled(meter: Meter, clock: VirtualClock, provider: ScriptedProvider) ->
     names = ("queue_url", "solo_queue_url", "dlq_url")
     urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in names}
     made = parts(_settings(RunnerSettings, urls), Policy())
-    accept = Accept(
-        made.prompts, Models(made.catalogues), made.wake_ups, made.clock, made.ids, made.policy
-    )
     return World(
         meter=meter,
         clock=clock,
@@ -195,7 +208,5 @@ def _assembled(meter: Meter, clock: VirtualClock, provider: ScriptedProvider) ->
         parts=made,
         runner=runner_engine(_settings(RunnerSettings, urls)),
         sweep=sweeper_engine(_settings(SweeperSettings, urls)),
-        accept_prompt=accept,
-        authenticate=Authenticate(made.keys),
-        cancel_prompt=Cancel(made.prompts, made.ending, made.clock, made.policy),
+        api=api_engine(_settings(ApiSettings, urls)),
     )

@@ -15,6 +15,7 @@ from parley.core.thread import Message
 # 128 KB. Deltas are split; other frames are cut and say so.
 FRAME_BYTES = 32 * 1024
 DELTA_BYTES = 30 * 1024
+QUOTES = 2  # around a text in JSON
 
 Frame = dict[str, Any]
 
@@ -101,7 +102,7 @@ def delta_frames(
 
 def _fitting_end(text: str, start: int) -> int:
     """The largest cheap end for which the JSON of text[start:end] stays below DELTA_BYTES."""
-    end = min(len(text), start + DELTA_BYTES)
+    end = min(len(text), start + DELTA_BYTES - QUOTES)
     while len(json.dumps(text[start:end], ensure_ascii=False).encode()) > DELTA_BYTES:
         end = start + (end - start) // 2
     return end

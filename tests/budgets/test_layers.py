@@ -1,0 +1,75 @@
+"""What the layers hold: what the functions use, as uv.lock pins it, and nothing else."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import lock
+from tests.budgets.test_imports import PROVIDER, in_layer, of_function
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("base", "provider")
+# boto3 asks for them, and our calls to AWS never load them.
+ONLY_REQUIRED = {"six", "s3transfer"}
+# Import names that are not the distributions'.
+NAMES = {"dateutil": "python-dateutil", "dotenv": "python-dotenv"}
+UV = ROOT / ".tools/uv/bin/uv"
+
+
+def entries(layer: str) -> list[str]:
+    """The requirements of a layer, each with its hashes."""
+    text = (ROOT / "layers" / layer / "requirements.txt").read_text()
+    body = [line for line in text.splitlines(keepends=True) if not line.startswith("#")]
+    return re.split(r"(?m)^(?=\S)", "".join(body))[1:]
+
+
+def loaded_by_functions() -> set[str]:
+    """Distributions of what the functions' imports load."""
+    names: set[str] = set()
+    for function in ("api", "runner", "socket", "sweeper"):
+        names |= {module.partition(".")[0] for module in of_function(function)}
+    return {NAMES.get(name, name).replace("_", "-") for name in names}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_requirement_is_pinned_with_hashes(layer: str) -> None:
+    assert entries(layer)
+    for entry in entries(layer):
+        assert re.match(r"[A-Za-z0-9._-]+==\S+", entry), entry
+        assert "--hash=sha256:" in entry, entry
+
+
+def test_the_base_layer_holds_nothing_of_the_provider_s() -> None:
+    assert not {name.lower() for name in in_layer("base")} & PROVIDER
+
+
+def test_no_package_is_in_two_layers() -> None:
+    assert not in_layer("base") & in_layer("provider")
+
+
+def test_the_base_layer_holds_nothing_that_no_function_loads() -> None:
+    assert in_layer("base") - ONLY_REQUIRED <= loaded_by_functions()
+
+
+@pytest.mark.skipif(not UV.exists(), reason="uv was not brought: `make test` brings it")
+def test_the_requirements_are_those_of_uv_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("pyproject.toml", "uv.lock", "layers/parley/pyproject.toml", "cli/pyproject.toml"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / path)
+    for layer in LAYERS:
+        (tmp_path / "layers" / layer).mkdir()
+    monkeypatch.setattr(lock, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lock.py", str(UV)])
+
+    lock.main()
+
+    for layer in LAYERS:
+        path = Path("layers") / layer / "requirements.txt"
+        assert (tmp_path / path).read_text() == (ROOT / path).read_text(), (
+            f"run `make lock`: {path}"
+        )
