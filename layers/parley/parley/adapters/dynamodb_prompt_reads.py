@@ -44,8 +44,6 @@ class _Candidate:
 
 def _list_name(query: PromptQuery) -> str:
     """Which list serves a query. Status is no index key: only "unfinished" has an index."""
-    if query.ids:
-        return "ids"
     if query.thread_id:
         return f"thread {query.thread_id}"
     if query.statuses and UNFINISHED.issuperset(query.statuses):
