@@ -24,6 +24,8 @@ for kept in "\n\t":
     del CONTROLS[ord(kept)]
 # Output that goes into a file or a pipe is not cut to the width of a screen.
 FILE_WIDTH = 2000
+GUTTER = "  "
+SMALLEST_CELL = 16
 STYLES = {
     "scheduled": "cyan",
     "running": "blue",
@@ -92,17 +94,26 @@ class Output:
         self.err.print(Text.assemble(("error: ", "bold red"), harmless(text)), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-        """A table. Ids, the first column, are never cut: they are there to be copied.
+        """A table. Only its last column is cut: ids are there to be copied.
 
-        The last column takes what room is left and is cut at its end.
+        Rich's own tables squeeze every column when one is long, ids included.
         """
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for number, name in enumerate(columns):
-            last = number == len(columns) - 1
-            table.add_column(name, no_wrap=True, overflow="ellipsis" if last else "fold")
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row))
-        self.out.print(table)
+        cells = [[_cell(value) for value in row] for row in rows]
+        heads = [Text(name, "bold") for name in columns]
+        widths = [
+            max(row[number].cell_len for row in [heads, *cells])
+            for number in range(len(columns) - 1)
+        ]
+        room = self.out.width - sum(widths) - len(GUTTER) * len(widths)
+        for row in [heads, *cells]:
+            line = Text()
+            for cell, width in zip(row[:-1], widths, strict=True):
+                line.append(cell).append(" " * (width - cell.cell_len) + GUTTER)
+            last = row[-1].copy()
+            last.truncate(max(room, SMALLEST_CELL), overflow="ellipsis")
+            line.append(last)
+            line.rstrip()
+            self.out.print(line, soft_wrap=True)
 
     def facts(self, facts: Sequence[tuple[str, str | Text]]) -> None:
         """Names and values, one to a line; empty ones are left out."""

@@ -117,6 +117,7 @@ class Watch:
                 waiting.hide()
                 self.answer.add(text)
             case Restarted(_, attempt):
+                waiting.hide()
                 self.answer.restart(self.failed or f"attempt {attempt}")
             case State():
                 return self._moved(event, waiting)
@@ -131,6 +132,8 @@ class Watch:
         if event.status == "errored":
             code = event.state.get("errorCode") or "failed"
             self.failed = f"attempt {attempt} failed ({code})"
+            waiting.hide()
+            self.answer.restart(self.failed)
             waiting.show(f"{self.failed}, {next_attempt(event.state)}")
         return event.status in TERMINAL
 

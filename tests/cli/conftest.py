@@ -6,7 +6,8 @@ import pytest
 from parley_cli.main import app
 from typer.testing import CliRunner, Result
 
-from tests.cli.server import ADMIN_KEY, FakeApi, Served
+from tests.cli.served import Served
+from tests.cli.server import ADMIN_KEY, FakeApi
 
 Run = Callable[..., Result]
 

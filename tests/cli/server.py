@@ -1,99 +1,30 @@
 """A small API that behaves as Parley's does, over real HTTP and real WebSockets.
 
-Prompts do what a test's script says. A subscription gets what it does not know yet, as from
-the runner's pump: offsets, attempts and frames are the protocol's.
+What comes in is held against the product's own request models, and what goes out over the
+socket against its frames, so that this cannot drift from it. Prompts do what a test's
+script says. A subscription gets what it does not know yet, as from the runner's pump.
 """
 
 import asyncio
 import json
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import WSMsgType, web
+from parley.core.access import KeyRole, Principal
+from parley.wire.admin import CreateKey, PutModels, RedriveBody
+from parley.wire.chat_svc import PageBody
+from parley.wire.frames import client_frame
+from parley.wire.prompt_query import ListPrompts, Query, asked
+from parley.wire.prompt_svc import AddPrompt
+
+from tests.cli.scripted import ENDED, STARTED, TERMINAL, Prompt, checked
 
 ADMIN_KEY, USER_KEY = "a" * 64, "b" * 64
-NEVER = "0001-01-01T00:00:00Z"
-STARTED = "2026-11-22T07:00:00.000Z"
-ENDED = "2026-11-22T07:00:02.500Z"
-TERMINAL = {"completed", "abandoned", "canceled"}
 
 Step = tuple[Any, ...]
-
-
-@dataclass
-class Prompt:
-    id: str
-    thread_id: str
-    turn: int
-    body: dict[str, Any]
-    status: str = "scheduled"
-    attempt: int = 0
-    text: str = ""
-    error: str = ""
-    code: str = ""
-    updated_at: int = 1
-    attempts: list[dict[str, Any]] = field(default_factory=list)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "threadId": self.thread_id,
-            "turn": self.turn,
-            "status": self.status,
-            "attempt": self.attempt,
-            "errorCode": self.code,
-            "nextAttemptAt": int(time.time() * 1000) + 2500 if self.status == "errored" else 0,
-            "cancelRequested": False,
-            "responseMessageId": f"msg_{self.id}" if self.status == "completed" else "",
-            "updatedAt": self.updated_at,
-        }
-
-    def shape(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "prompt": self.body["prompt"],
-            "threadId": self.thread_id,
-            "modelId": self.body.get("modelId", ""),
-            "maxRetries": self.body.get("maxRetries", 5),
-            "createdAt": STARTED,
-            "updatedAt": ENDED,
-            "status": self.status,
-            "lastRun": STARTED if self.attempt else NEVER,
-            "runCount": self.attempt,
-            "error": self.error,
-            "errorCode": self.code,
-            "userId": "ada",
-            "turn": self.turn,
-            "attempts": self.attempts,
-        }
-
-    def answer(self) -> dict[str, Any]:
-        return {
-            "id": f"msg_{self.id}",
-            "threadId": self.thread_id,
-            "turn": self.turn,
-            "part": 1000,
-            "role": "assistant",
-            "text": self.text,
-            "userId": "",
-            "partial": self.status == "canceled",
-            "finishReason": "stop",
-            "createdAt": 2,
-            "truncated": False,
-        }
-
-    def question(self) -> dict[str, Any]:
-        return self.answer() | {
-            "id": self.id,
-            "part": 1,
-            "role": "user",
-            "text": self.body["prompt"],
-            "userId": "ada",
-            "partial": False,
-        }
 
 
 @dataclass
@@ -223,7 +154,7 @@ class FakeApi:
         for subscription in list(self.subscriptions):
             if subscription.thread_id == prompt.thread_id and not self.mute:
                 for frame in frames:
-                    await subscription.socket.send_json(frame)
+                    await subscription.socket.send_json(checked(frame))
 
     # --- HTTP
 
@@ -271,6 +202,7 @@ class FakeApi:
             return refused(404, "no such prompt")
 
     async def add(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
+        AddPrompt.model_validate(body)
         if stored := self.prompts.get(body["id"]):
             return self._shown(stored)
         thread_id = body.get("threadId") or body["id"]
@@ -314,11 +246,14 @@ class FakeApi:
         return {}
 
     async def found(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
+        admin = Principal("3141-5926-5359", "ada", KeyRole.ADMIN, "")
+        asked(admin, ListPrompts.model_validate(body).query or Query())
         filters = {f["fields"][0]: json.loads(f["jsonValues"]) for f in body["query"]["filters"]}
         found = [p.shape() for p in self.prompts.values() if p.status in filters["status"]]
         return {"prompts": found[: body["query"]["limit"]], "count": 0}
 
     async def threads(self, request: web.Request, body: Any) -> dict[str, Any]:
+        PageBody.model_validate(body)
         ids = dict.fromkeys(p.thread_id for p in self.prompts.values())
         return {"threads": [self._thread(id_) for id_ in ids]}
 
@@ -336,6 +271,7 @@ class FakeApi:
         return {}
 
     async def messages(self, request: web.Request, body: Any) -> dict[str, Any]:
+        PageBody.model_validate(body)
         return {"messages": self._messages(request.match_info["id"])}
 
     def _messages(self, thread_id: str) -> list[dict[str, Any]]:
@@ -348,12 +284,14 @@ class FakeApi:
 
     async def catalogue(self, request: web.Request, body: Any) -> dict[str, Any]:
         if request.method == "PUT":
+            PutModels.model_validate(body)
             self.models = body["models"]
         return {"models": self.models}
 
     async def keys(self, request: web.Request, body: Any) -> dict[str, Any]:
         key = {"id": "key_1", "userId": "ada", "role": "user", "name": "x", "createdAt": STARTED}
         if request.method == "POST":
+            CreateKey.model_validate(body)
             return {"key": key | {"role": body["role"]}, "secret": "c" * 64}
         return {"keys": [key, key | {"id": "key_2", "revokedAt": ENDED}]}
 
@@ -366,7 +304,7 @@ class FakeApi:
         return {"records": self.dead}
 
     async def redrive(self, request: web.Request, body: Any) -> dict[str, Any]:
-        wanted = (body or {}).get("promptId")
+        wanted = RedriveBody.model_validate(body).prompt_id
         retried = [{"id": d["promptId"]} for d in self.dead if wanted in (None, d["promptId"])]
         return {"retried": retried, "obsolete": []}
 
@@ -389,6 +327,7 @@ class FakeApi:
         await socket.prepare(request)
         async for message in socket:
             if message.type is WSMsgType.TEXT:
+                client_frame(message.data)
                 await self._receive(socket, json.loads(message.data))
         self.subscriptions = [s for s in self.subscriptions if s.socket is not socket]
         return socket
@@ -397,7 +336,7 @@ class FakeApi:
         if frame["action"] == "ping":
             self.pings += 1
             states = [p.state() for p in self.prompts.values()]
-            await socket.send_json({"type": "pong", "prompts": states})
+            await socket.send_json(checked({"type": "pong", "prompts": states}))
             return
         async with self._lock:
             await self._subscribe(socket, frame)
@@ -408,62 +347,30 @@ class FakeApi:
         if self.refuse_subscribes:
             self.refuse_subscribes -= 1
             error = {"type": "error", "error": "no such thread", "action": "subscribe"}
-            await socket.send_json(error)
+            await socket.send_json(checked(error))
             return
         mine = [p for p in self.prompts.values() if p.thread_id == thread_id]
         unfinished = [p for p in mine if p.status not in TERMINAL]
         await socket.send_json(
-            {
-                "type": "subscribed",
-                "threadId": thread_id,
-                "nonce": f"sub_{len(self.subscribed)}",
-                "prompts": [p.state() for p in unfinished],
-                "messages": self._messages(thread_id),
-                "truncated": False,
-            }
+            checked(
+                {
+                    "type": "subscribed",
+                    "threadId": thread_id,
+                    "nonce": f"sub_{len(self.subscribed)}",
+                    "prompts": [p.state() for p in unfinished],
+                    "messages": self._messages(thread_id),
+                    "truncated": False,
+                }
+            )
         )
         for prompt in unfinished:
             known = frame.get("known", {}).get(prompt.id, {})
             offset = known.get("offset", 0) if known.get("attempt") == prompt.attempt else 0
             if offset < len(prompt.text):
-                await socket.send_json(self._delta(prompt, offset))
+                await socket.send_json(checked(self._delta(prompt, offset)))
         self.subscriptions.append(Subscription(socket, thread_id))
 
 
 def refused(status: int, error: str) -> web.Response:
     headers = {"Retry-After": "0"} if status == 503 else {}
     return web.json_response({"error": error}, status=status, headers=headers)
-
-
-class Served:
-    """The API on a thread of its own, as the commands block theirs."""
-
-    def __init__(self, app: Callable[[], web.Application]) -> None:
-        self._app = app
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self.port = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.1)
-        self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        self._loop.run_until_complete(site.start())
-        self.port = runner.addresses[0][1]
-        self._ready.set()
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()

@@ -72,6 +72,15 @@ def test_a_list_into_a_pipe_is_not_cut(run: Run, api: FakeApi):
     assert line.rstrip().endswith("end")
 
 
+def test_on_a_screen_only_the_last_column_is_cut(run: Run, api: FakeApi, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    ok(run("prompt", "漢字 and a long question " * 5, "--id", "prom_" + "0" * 24))
+    head, line = ok(run("prompts", "list", "--all")).stdout.splitlines()
+    assert line.startswith("prom_" + "0" * 24 + "  completed  ")
+    assert line.endswith("…")
+    assert head.index("PROMPT") == line.index("漢")
+
+
 def test_show_tells_each_attempt_and_how_many_turns_are_ahead(run: Run, api: FakeApi):
     api.script, api.ahead = FAILING, 2
     add(run, "p1")
@@ -377,3 +386,18 @@ def test_help_teaches_with_an_example(words):
     result = CliRunner().invoke(app, [*words, "--help"])
     assert result.exit_code == 0
     assert f"parley {' '.join(words)}" in result.stdout.split("──╯")[-1]
+
+
+def test_the_page_names_every_command_and_every_exit_code():
+    from parley_cli import errors
+
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    table = page[: page.index("## Which API")]
+    for words in filter(None, commands()):
+        group, command = words[0], words[-1]
+        assert f"`parley {group}" in table
+        assert any(f"`parley {group}" in row and command in row for row in table.splitlines())
+    codes = {value for name, value in vars(errors).items() if name.isupper()}
+    assert {line.split()[1] for line in page.splitlines() if line[:3].strip("| ").isdigit()} == {
+        str(code) for code in codes
+    }

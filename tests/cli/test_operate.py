@@ -17,7 +17,8 @@ from parley.usecases.keys import Authenticate
 from parley_cli.main import app
 from typer.testing import CliRunner, Result
 
-from tests.cli.server import FakeApi, Served
+from tests.cli.served import Served
+from tests.cli.server import FakeApi
 
 TABLE, ACCOUNT = "parley-Table-X", "3141-5926-5359"
 NOT_THERE = (

@@ -1,6 +1,7 @@
 """The command as a process: entry point, stdin, exit codes, Ctrl-C."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -71,3 +72,43 @@ def test_help_needs_no_configuration(environment):
         [PARLEY, "--help"], capture_output=True, text=True, timeout=30, check=True
     )
     assert "What's a banana?" in done.stdout
+
+
+def on_a_terminal(command: list[str | Path], environment: dict[str, str]) -> str:
+    """What a terminal is sent, control sequences included."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command, env=environment | {"TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        sent = b""
+        while True:
+            try:
+                data = os.read(ours, 4096)
+            except OSError:  # Linux's way to say that the other end is closed
+                break
+            sent += data
+            if not data:
+                break
+        process.wait(timeout=10)
+    os.close(ours)
+    return sent.decode()
+
+
+def test_what_a_failed_attempt_said_stays_on_the_screen(api: FakeApi, environment):
+    """The moving line must not begin, and so erase, in the middle of the answer's line."""
+    api.script = [
+        ("watched", 1),
+        ("start",),
+        ("say", "Half an"),
+        ("fail", "cut"),
+        ("pause", 0.3),
+        ("start",),
+        ("say", "A whole \x1b[2Janswer."),
+        ("finish",),
+    ]
+    sent = on_a_terminal([PARLEY, "prompt", "x"], environment)
+    assert "Half an\r\n" in sent
+    assert "attempt 1 failed (cut)" in sent
+    assert "A whole �[2Janswer.\r\n" in sent
+    assert "\x1b[2J" not in sent

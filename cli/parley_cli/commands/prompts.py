@@ -116,6 +116,7 @@ def show_prompt(output: Output, found: Json) -> None:
             ("prompt", str(prompt.get("id"))),
             ("status", status(word)),
             ("behind", queue),
+            ("attempt", _attempt_now(prompt)),
             ("next", next_attempt(prompt) if word == "errored" else ""),
             ("thread", str(prompt.get("threadId") or "")),
             ("model", str(prompt.get("modelId") or "")),
@@ -131,13 +132,17 @@ def show_prompt(output: Output, found: Json) -> None:
         output.say("")
         columns = ("ATTEMPT", "OUTCOME", "STARTED", "TOOK", "TOKENS", "REASON")
         output.table(columns, [_attempt_row(attempt) for attempt in attempts])
-    missing = int(prompt.get("runCount") or 0) - len(attempts)
-    if missing > 0 and word == "running":
-        output.note(f"attempt {prompt['runCount']} began {age(prompt.get('lastRun'))}")
     for title, text in (("Prompt", prompt.get("prompt")), (_title(found), answer_of(found))):
         if text:
             output.say(f"\n{title}", "bold")
             output.write(f"{str(text).rstrip()}\n")
+
+
+def _attempt_now(prompt: Json) -> str:
+    """The running attempt, which is not among those that ended."""
+    if prompt.get("status") != "running":
+        return ""
+    return f"{prompt.get('runCount')}, began {age(prompt.get('lastRun'))}"
 
 
 def _title(found: Json) -> str:

@@ -172,9 +172,8 @@ class Screen:
                 self._message(message)
             case Text(prompt_id, text):
                 self._text(prompt_id, text)
-            case Restarted(_, attempt):
+            case Restarted():
                 self.rest()
-                self.output.note(f"(attempt {attempt}: the answer starts anew)")
             case State():
                 self._state(event.state)
             case Unheard(prompt_id):
@@ -207,7 +206,7 @@ class Screen:
             return  # the answer itself says so
         self.rest()
         told = {
-            "running": f"attempt {attempt}",
+            "running": f"attempt {attempt}, the answer starts anew",
             "errored": f"attempt {attempt} failed ({code}), {next_attempt(state)}",
             "abandoned": f"abandoned ({code})",
             "scheduled": "queued",
