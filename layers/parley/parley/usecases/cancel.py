@@ -1,6 +1,5 @@
 """Cancel a prompt, retry one that was given up, remove one; and delete a thread."""
 
-import asyncio
 import contextlib
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from parley.core.prompt import OpenTurn, Prompt, Status
 from parley.ports import Clock, Ids, PromptStore, ThreadStore, WakeUp
 from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 from parley.usecases.ending import Ending
-from parley.usecases.waiting import poll
+from parley.usecases.waiting import every, poll
 
 DECISIONS = 20
 DELETE_PAGE = 100
@@ -189,7 +188,7 @@ class DeleteThread:
             if self.clock.monotonic() >= until:
                 return False
             turns = head.open_turns[start : start + AT_ONCE]
-            await asyncio.gather(*(self._evict(turn) for turn in turns))
+            await every(self._evict(turn) for turn in turns)
         while self.clock.monotonic() < until:
             if await self.threads.delete_page(account, thread_id, DELETE_PAGE):
                 return True

@@ -5,7 +5,6 @@ first, then read the followers: a subscriber writes its subscription first and t
 the prompts, so one of the two always sees the other.
 """
 
-import asyncio
 import contextlib
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ from parley.ports import (
     WakeUp,
     WakeUps,
 )
-from parley.usecases.waiting import within
+from parley.usecases.waiting import every, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Ending:
             return
         frames = await self.outcome(prompt)
         posts = [self.post_all(subscriber, frames) for subscriber in followers.sockets]
-        await within(self.clock, self.policy.farewell, asyncio.gather(*posts))
+        await within(self.clock, self.policy.farewell, every(posts))
 
     async def outcome(self, prompt: Prompt) -> list[Frame]:
         """The frames that say how a prompt ended."""

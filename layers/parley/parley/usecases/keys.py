@@ -1,13 +1,14 @@
 """Authenticate a caller; make, list and revoke keys; start an account."""
 
-import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
-from parley.core.errors import Invalid, NotFound, Unauthenticated
-from parley.ports import Clock, Ids, KeyStore, Publisher, SubscriberStore
+from parley.core.errors import Busy, Invalid, NotFound, Unauthenticated, Unavailable
+from parley.ports import Clock, Connection, Ids, KeyStore, Publisher, SubscriberStore
+from parley.usecases.waiting import every
 
 # A revoked key is refused everywhere after at most this long.
 REMEMBER_SECONDS = 50
@@ -94,14 +95,13 @@ class Keys:
         connections = await self.subscribers.connections_of_key(principal.account, revoked.hash)
         # Forgotten first: from then on nothing is posted to them, whether or not the
         # gateway can be told just now to close them.
-        await asyncio.gather(
-            *(self.subscribers.drop_connection(connection.id) for connection in connections)
-        )
-        await asyncio.gather(
-            *(self.publisher.disconnect(connection.id) for connection in connections),
-            return_exceptions=True,
-        )
+        await every(self.subscribers.drop_connection(c.id) for c in connections)
+        await every(self._close(connection) for connection in connections)
         return revoked
+
+    async def _close(self, connection: Connection) -> None:
+        with contextlib.suppress(Busy, Unavailable):
+            await self.publisher.disconnect(connection.id)
 
 
 async def issue(keys: KeyStore, ids: Ids, key: ApiKey) -> tuple[ApiKey, str]:

@@ -1,7 +1,7 @@
 """Waiting on the clock of the ports, so that tests decide what time it is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from parley.ports import Clock
@@ -18,6 +18,17 @@ async def stop(*tasks: "asyncio.Future[Any]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def every(works: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of all works. Waits for all of them before it raises the first failure,
+    so that none is left running behind its caller's back.
+    """
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T | None:
