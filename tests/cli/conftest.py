@@ -31,7 +31,7 @@ def api() -> Iterator[FakeApi]:
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No configuration but a test's own, and no pauses that only politeness asks for."""
-    for name in ("PARLEY_API", "PARLEY_KEY", "PARLEY_WEBSOCKET", "PARLEY_MODEL_KEY"):
+    for name in ("PARLEY_API", "PARLEY_KEY", "PARLEY_WEBSOCKET", "PARLEY_MODEL_KEY", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
