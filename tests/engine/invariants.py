@@ -178,7 +178,8 @@ class Invariants:
         return newest
 
     def subscribed(self, connection_id: str, frame: Frame) -> None:
-        if (ACCOUNT, frame["threadId"], connection_id) not in self.world.memory.sockets:
+        stored = (ACCOUNT, frame["threadId"], connection_id) in self.world.memory.sockets
+        if not stored or connection_id in self.world.publisher.closed:
             return  # it hung up, or unsubscribed, before it was answered
         following = self.following.setdefault((connection_id, frame["threadId"]), set())
         following.update(state["id"] for state in frame["prompts"])

@@ -1,0 +1,537 @@
+"""Following over a socket, threads and messages, keys, dead letters, lists, deletions."""
+
+from dataclasses import replace
+
+import pytest
+from parley.core.access import KeyRole, Principal, key_hash
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooManyConnections,
+    TurnTaken,
+    Unauthenticated,
+    Unavailable,
+)
+from parley.core.events import FRAME_BYTES, encoded
+from parley.core.prompt import Status
+from parley.core.thread import ANSWER, QUESTION, Role
+from parley.ports import Connection, DeadLetter, PromptQuery
+from parley.usecases.chat import NewMessage, NewThread
+from parley.usecases.keys import issue
+
+from tests.fakes.chaos import AFTER, BEFORE, killed
+from tests.fakes.provider import SILENT, End, Fail, Say
+from tests.fakes.world import (
+    ACCOUNT,
+    ADMIN,
+    OTHER_ACCOUNT,
+    OTHER_USER,
+    STRANGER,
+    USER,
+    World,
+)
+
+# --- sockets ----------------------------------------------------------------------------
+
+
+async def test_a_subscribed_frame_has_what_is_unfinished_and_the_newest_messages() -> None:
+    world = World()
+    await world.add("a")
+    await world.drain()
+    await world.add("b")
+    frame = await world.subscribe("c")
+    assert [(s["id"], s["status"]) for s in frame["prompts"]] == [("b", "scheduled")]
+    assert [m["text"] for m in frame["messages"]] == ["ask a", "An answer.", "ask b"]
+    assert not frame["truncated"]
+    again = await world.subscribe("c")
+    assert again["nonce"] != frame["nonce"]
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "\x00" * 60_000, "😀" * 20_000, "x"])
+async def test_a_subscribed_frame_fits_whatever_the_thread_holds(text: str) -> None:
+    world = World()
+    thread_id, user = "t" * 128, replace(USER, user_id="u" * 128)
+    for n in range(99):
+        await world.add(f"{n:0128}", thread_id, who=user, text=text)
+    frame = await world.subscribe("c", thread_id, who=user)
+    assert len(encoded(frame)) <= FRAME_BYTES
+    assert frame["truncated"]
+    assert [state["turn"] for state in frame["prompts"]][:3] == [1, 2, 3]
+    assert frame["messages"][-1]["turn"] == 99
+    pong = await world.clock.run(world.follow.pong(world.memory.connections["c"], thread_id))
+    assert len(encoded(pong)) <= FRAME_BYTES
+    turns = [state["turn"] for state in pong["prompts"]]
+    assert turns == sorted(turns)
+    assert {1, 99} <= set(turns)
+
+
+async def test_a_long_message_is_cut_when_it_is_the_only_one_that_could_go() -> None:
+    world = World()
+    await world.add("a", text="x" * 100_000)
+    frame = await world.subscribe("c")
+    (told,) = frame["messages"]
+    assert told["truncated"]
+    assert 20_000 < len(told["text"]) < FRAME_BYTES
+
+
+async def test_a_ping_answers_the_states_of_the_newest_prompts_and_the_unfinished_ones() -> None:
+    world = World()
+    for n in range(15):
+        await world.add(f"p{n}")
+    connection = await world.connect("c")
+    assert await world.follow.pong(connection, "") == {"type": "pong", "prompts": []}
+    pong = await world.clock.run(world.follow.pong(connection, "t"))
+    assert [state["id"] for state in pong["prompts"]] == [f"p{n}" for n in range(15)]
+
+
+async def test_threads_of_others_cannot_be_followed_nor_seen_by_a_ping() -> None:
+    world = World()
+    await world.add("a")
+    for who, name in ((OTHER_USER, "c"), (STRANGER, "d")):
+        with pytest.raises(NotFound):
+            await world.subscribe(name, who=who)
+        with pytest.raises(NotFound):
+            await world.clock.run(world.follow.pong(world.memory.connections[name], "t"))
+    assert world.memory.sockets == {}
+    assert (await world.subscribe("e", who=ADMIN))["type"] == "subscribed"
+
+
+@pytest.mark.parametrize("how", ["deleted", "taken away"])
+async def test_a_thread_that_goes_while_it_is_subscribed_is_not_followed(how: str) -> None:
+    # socket                       api
+    # sees the thread
+    #                              takes the member away, reads the followers: none
+    # writes the subscription, looks again: it may not follow
+    world = World()
+    await world.clock.run(
+        world.chat.add_thread(USER, NewThread("t", user_ids=(OTHER_USER.user_id,)))
+    )
+    connection = await world.connect("c", OTHER_USER)
+    hold = world.conductor.hold("subscribers.subscribe", BEFORE, actor="socket")
+    _, task = world.start(world.follow.subscribe(connection, "t", {}), "socket", "socket")
+    await hold.reached.wait()
+    if how == "deleted":
+        await world.clock.run(world.delete_thread(USER, "t", 5))
+    else:
+        await world.clock.run(world.chat.update_thread(USER, "t", NewThread(user_ids=())))
+    hold.release()
+    with pytest.raises(NotFound):
+        await world.clock.finish(task)
+    assert world.memory.sockets == {}
+
+
+async def test_who_is_taken_from_a_thread_stops_following_it() -> None:
+    world = World()
+    await world.clock.run(
+        world.chat.add_thread(USER, NewThread("t", user_ids=(OTHER_USER.user_id,)))
+    )
+    await world.subscribe("mine")
+    await world.subscribe("other", who=OTHER_USER)
+    await world.clock.run(world.chat.update_thread(USER, "t", NewThread(user_ids=())))
+    assert [key[2] for key in world.memory.sockets] == ["mine"]
+
+
+async def test_connections_are_limited_by_counting_the_live_ones() -> None:
+    world = World()
+    for n in range(100):
+        await world.connect(f"c{n}")
+    with pytest.raises(TooManyConnections):
+        await world.connect("one-more")
+    await world.follow.disconnect("c0")
+    await world.connect("one-more")
+    await world.clock.advance(2 * 60 * 60 + 1)
+    assert await world.memory.connection("one-more") is None
+    await world.connect("after-two-hours")
+
+
+async def test_a_subscription_ends_with_its_connection() -> None:
+    world = World()
+    await world.add("a")
+    await world.subscribe("c")
+    await world.subscribe("d")
+    await world.follow.disconnect("c")
+    assert [s.connection_id for s in (await world.memory.followers(ACCOUNT, "t")).sockets] == ["d"]
+    await world.clock.advance(2 * 60 * 60 + 1)
+    assert (await world.memory.followers(ACCOUNT, "t")).sockets == ()
+
+
+# --- threads and messages ---------------------------------------------------------------
+
+
+async def test_a_thread_belongs_to_its_creator_and_its_users() -> None:
+    world = World()
+    thread = await world.chat.add_thread(USER, NewThread("t", user_ids=("usr_9",)))
+    assert (thread.title, thread.user_ids) == ("New chat", ("usr_9", "usr_1"))
+    member = Principal(ACCOUNT, "usr_9", KeyRole.USER, "")
+    for who in (USER, member, ADMIN):
+        assert await world.chat.thread(who, "t") == thread
+        assert (await world.chat.list_threads(who, 10, "")).items == [thread]
+    for who in (OTHER_USER, STRANGER):
+        assert await world.chat.thread(who, "t") is None
+        assert (await world.chat.list_threads(who, 10, "")).items == []
+        with pytest.raises(NotFound):
+            await world.chat.update_thread(who, "t", NewThread(title="x"))
+        with pytest.raises(NotFound):
+            await world.chat.list_messages(who, "t", 10, "")
+        with pytest.raises(NotFound):
+            await world.chat.add_message(who, NewMessage("t", "x"))
+        with pytest.raises(NotFound):
+            await world.clock.run(world.delete_thread(who, "t", 5))
+    with pytest.raises(Conflict):
+        await world.chat.add_thread(USER, NewThread("t"))
+
+
+async def test_an_update_keeps_what_it_does_not_give() -> None:
+    world = World()
+    await world.chat.add_thread(USER, NewThread("t", "First", ("usr_9",), ("topic",)))
+    thread = await world.chat.update_thread(USER, "t", NewThread(title=" Second "))
+    assert (thread.title, thread.user_ids, thread.topic_ids) == (
+        "Second",
+        ("usr_9", "usr_1"),
+        ("topic",),
+    )
+    thread = await world.chat.update_thread(USER, "t", NewThread(user_ids=(), topic_ids=("a", "a")))
+    assert (thread.user_ids, thread.topic_ids) == ((), ("a",))
+    with pytest.raises(Invalid):
+        await world.chat.update_thread(USER, "t", NewThread(topic_ids=("a b",)))
+
+
+async def test_a_message_takes_a_turn_and_is_part_of_the_context() -> None:
+    world = World()
+    await world.chat.add_thread(USER, NewThread("t"))
+    said = await world.chat.add_message(USER, NewMessage("t", "Hello", user_id="usr_1"))
+    heard = await world.chat.add_message(USER, NewMessage("t", "Hi", "m2"))
+    assert (said.turn, said.role, heard.turn, heard.role) == (1, Role.USER, 2, Role.ASSISTANT)
+    assert (await world.add("a")).turn == 3
+    await world.drain()
+    assert [text for _, text in world.provider.requests[0].messages] == ["Hello", "Hi", "ask a"]
+    page = await world.chat.list_messages(USER, "t", 3, "")
+    assert [message.text for message in page.items] == ["Hello", "Hi", "ask a"]
+    rest = await world.chat.list_messages(USER, "t", 3, page.after)
+    assert [message.text for message in rest.items] == ["An answer."]
+
+
+async def test_the_same_message_id_replaces_the_text() -> None:
+    world = World()
+    await world.chat.add_thread(USER, NewThread("t"))
+    await world.chat.add_thread(USER, NewThread("u"))
+    await world.chat.add_message(USER, NewMessage("t", "old", "m", "usr_1"))
+    again = await world.chat.add_message(USER, NewMessage("t", "new", "m", "usr_1"))
+    assert (again.turn, again.text) == (1, "new")
+    for elsewhere in (NewMessage("u", "x", "m", "usr_1"), NewMessage("t", "x", "m")):
+        with pytest.raises(Conflict):
+            await world.chat.add_message(USER, elsewhere)
+    with pytest.raises(Conflict, match="userId"):
+        await world.chat.add_message(USER, NewMessage("t", "x", user_id="usr_2"))
+    await world.add("a")
+    await world.drain()
+    for taken in ("a", "msg_a.2"):
+        with pytest.raises(Conflict):
+            await world.chat.add_message(USER, NewMessage("t", "x", taken))
+
+
+@pytest.mark.parametrize("error", [TurnTaken(), Busy("throttled")])
+async def test_a_message_races_for_its_turn(error: Exception) -> None:
+    world = World()
+    await world.chat.add_thread(USER, NewThread("t"))
+    world.conductor.fail("threads.put_message", BEFORE, error)
+    assert (await world.clock.run(world.chat.add_message(USER, NewMessage("t", "x")))).turn == 1
+    for _ in range(12):
+        world.conductor.fail("threads.put_message", BEFORE, error)
+    with pytest.raises(Busy):
+        await world.clock.run(world.chat.add_message(USER, NewMessage("t", "x")))
+
+
+async def test_the_question_of_an_unfinished_prompt_cannot_be_deleted() -> None:
+    world = World()
+    await world.add("a")
+    with pytest.raises(Conflict):
+        await world.chat.delete_message(USER, "a")
+    await world.drain()
+    for who in (OTHER_USER, STRANGER):
+        with pytest.raises(NotFound):
+            await world.chat.delete_message(who, "a")
+    await world.chat.delete_message(USER, "a")
+    await world.chat.delete_message(USER, "msg_a.1")
+    assert world.state.messages[ACCOUNT, "t"] == {}
+    with pytest.raises(NotFound):
+        await world.chat.delete_message(USER, "a")
+
+
+# --- deleting a thread ------------------------------------------------------------------
+
+
+async def test_a_deletion_that_was_cut_short_is_finished_by_the_sweeper() -> None:
+    world = World()
+    world.provider.scripts = [(Say("x"), SILENT)]
+    for n in range(30):
+        await world.add(f"p{n}")
+    await world.subscribe("c")
+    world.runner(limit=1)
+    await world.clock.advance(1)
+    hold = world.conductor.hold("prompts.evict", AFTER, skip=12)
+    actor, _ = world.start(world.delete_thread(USER, "t", 20), "api")
+    await hold.reached.wait()
+    await killed(actor)
+    assert world.open_turns() != []
+    assert await world.chat.thread(USER, "t") is None
+    with pytest.raises(NotFound):
+        await world.clock.run(world.delete_thread(USER, "t", 20))
+
+    world.clock.skip(world.policy.sweep)
+    await world.clock.run(world.sweep(20))
+    assert world.open_turns() == []
+    assert world.state.deletions == set()
+    assert (world.state.prompts, world.state.messages[ACCOUNT, "t"]) == ({}, {})
+    await world.clock.advance(5)
+    assert world.provider.open == []
+    assert "canceled" in world.publisher.states("c", "p29")
+
+
+async def test_a_deletion_works_within_its_time() -> None:
+    world = World()
+    await world.add("a")
+    await world.drain()
+    await world.clock.run(world.delete_thread(USER, "t", 0))
+    assert len(world.state.messages[ACCOUNT, "t"]) == 2
+    assert await world.clock.run(world.sweep(5)) == 0
+    assert world.state.messages[ACCOUNT, "t"] == {}
+    with pytest.raises(NotFound):
+        await world.clock.run(world.delete_thread(USER, "absent", 5))
+
+
+async def test_a_long_thread_is_deleted_in_pages() -> None:
+    world = World()
+    await world.chat.add_thread(USER, NewThread("t"))
+    for n in range(250):
+        await world.chat.add_message(USER, NewMessage("t", f"m{n}"))
+    await world.clock.run(world.delete_thread(USER, "t", 5))
+    assert world.conductor.calls("threads.delete_page") == 3
+    assert world.state.messages[ACCOUNT, "t"] == {}
+
+
+# --- keys -------------------------------------------------------------------------------
+
+
+async def key_of(world: World, user_id: str = "usr_5", role: KeyRole = KeyRole.USER):
+    return await world.keys.create(ADMIN, user_id, role, " a name ")
+
+
+async def test_a_key_is_shown_once_and_only_its_hash_is_stored() -> None:
+    world = World()
+    stored, secret = await key_of(world)
+    assert stored.hash == key_hash(secret)
+    assert stored.name == "a name"
+    assert secret not in repr(world.accounts.by_hash)
+    principal = await world.authenticate(secret)
+    assert (principal.account, principal.user_id, principal.admin) == (ACCOUNT, "usr_5", False)
+    assert await world.keys.list(ADMIN) == [stored]
+    assert (await key_of(world, ""))[0].user_id.startswith("usr_")
+
+
+@pytest.mark.parametrize("key", ["", "unknown"])
+async def test_no_key_and_an_unknown_key_are_refused(key: str) -> None:
+    with pytest.raises(Unauthenticated):
+        await World().authenticate(key)
+
+
+async def test_a_revoked_key_is_refused_within_a_minute_and_its_sockets_end() -> None:
+    world = World()
+    stored, secret = await key_of(world)
+    principal = await world.authenticate(secret)
+    await world.add("a", who=principal)
+    await world.subscribe("theirs", who=principal)
+    await world.connect("others", USER)
+    await world.keys.revoke(ADMIN, stored.id)
+    assert world.publisher.disconnected == ["theirs"]
+    assert list(world.memory.connections) == ["others"]
+    assert world.memory.sockets == {}
+    await world.clock.advance(59.9)
+    with pytest.raises(Unauthenticated):
+        await world.authenticate(secret)
+
+
+async def test_a_known_key_is_not_read_again_for_a_while() -> None:
+    world = World()
+    _, secret = await key_of(world)
+    for _ in range(5):
+        await world.authenticate(secret)
+    assert world.conductor.calls("accounts.key") == 1
+    await world.clock.advance(50)
+    await world.authenticate(secret)
+    assert world.conductor.calls("accounts.key") == 2
+
+
+async def test_the_memory_of_keys_is_bounded() -> None:
+    world = World()
+    for _ in range(1100):
+        _, secret = await key_of(world)
+        await world.authenticate(secret)
+    assert len(world.authenticate._remembered) <= 1000
+
+
+async def test_keys_are_an_admins_of_the_same_account() -> None:
+    world = World()
+    stored, secret = await key_of(world)
+    for call in (
+        world.keys.create(USER, "usr", KeyRole.USER, ""),
+        world.keys.list(USER),
+        world.keys.revoke(USER, stored.id),
+    ):
+        with pytest.raises(Forbidden):
+            await call
+    assert await world.keys.list(STRANGER) == []
+    with pytest.raises(NotFound):
+        await world.keys.revoke(STRANGER, stored.id)
+    own, own_secret = await key_of(world, role=KeyRole.ADMIN)
+    with pytest.raises(Invalid, match="itself"):
+        await world.keys.revoke(await world.authenticate(own_secret), own.id)
+    assert (await world.authenticate(secret)).user_id == "usr_5"
+
+
+async def test_a_key_that_vanishes_while_it_is_revoked_is_not_found() -> None:
+    world = World()
+    stored, _ = await key_of(world)
+    hold = world.conductor.hold("accounts.revoke_key", BEFORE)
+    _, task = world.start(world.keys.revoke(ADMIN, stored.id), "api")
+    await hold.reached.wait()
+    world.accounts.by_hash.clear()
+    hold.release()
+    with pytest.raises(NotFound):
+        await world.clock.finish(task)
+
+
+async def test_the_first_key_of_an_account_needs_no_other_key() -> None:
+    world = World()
+    stored, _ = await key_of(world)
+    issued, secret = await issue(world.accounts, world.ids, replace(stored, id="first", hash=""))
+    assert world.accounts.by_hash[key_hash(secret)] == issued
+
+
+# --- dead letters -----------------------------------------------------------------------
+
+
+async def given_up(world: World, *names: str) -> None:
+    world.provider.otherwise = lambda _: (Fail(),)
+    for name in names:
+        await world.add(name, name, max_retries=0)
+    await world.drain()
+    world.provider.otherwise = lambda _: (Say("fine"), End())
+
+
+async def test_a_redrive_gives_each_prompt_a_new_turn_and_empties_the_queue() -> None:
+    world = World()
+    await given_up(world, "a", "b")
+    listed = await world.redrive.list(ADMIN)
+    assert [letter.prompt_id for letter in listed] == ["a", "b"]
+    retried, obsolete = await world.clock.run(world.redrive.redrive(ADMIN))
+    assert ([p.id for p in retried], obsolete) == (["a", "b"], [])
+    await world.drain()
+    assert [world.status(name) for name in "ab"] == ["completed", "completed"]
+    assert world.letters.letters == []
+
+
+async def test_a_redrive_of_one_prompt_leaves_the_other_records() -> None:
+    world = World()
+    await given_up(world, "a", "b")
+    retried, _ = await world.clock.run(world.redrive.redrive(ADMIN, "b"))
+    assert [prompt.id for prompt in retried] == ["b"]
+    assert world.letters.of("a") == ["status_500"]
+    assert world.letters.hidden <= {"letter-2"}
+
+
+async def test_obsolete_records_are_told_and_forgotten() -> None:
+    world = World()
+    await given_up(world, "a", "b")
+    await world.clock.run(world.retry(USER, "a"))
+    await world.clock.run(world.remove(USER, "b"))
+    retried, obsolete = await world.clock.run(world.redrive.redrive(ADMIN))
+    assert retried == []
+    assert [letter.prompt_id for letter in obsolete] == ["a", "b"]
+    assert world.letters.letters == []
+
+
+async def test_what_cannot_be_retried_now_stays_in_the_queue() -> None:
+    world = World()
+    await given_up(world, "a", "b")
+    world.conductor.fail("prompts.prompt", BEFORE, Unavailable("no answer"))
+    with pytest.raises(Unavailable):
+        await world.clock.run(world.redrive.redrive(ADMIN))
+    assert [letter.prompt_id for letter in await world.redrive.list(ADMIN)] == ["a", "b"]
+    assert world.letters.hidden == set()
+
+
+async def test_dead_letters_are_an_admins_of_the_same_account() -> None:
+    world = World()
+    await given_up(world, "a")
+    await world.letters.record(DeadLetter(OTHER_ACCOUNT, "x", "lost"))
+    with pytest.raises(Forbidden):
+        await world.redrive.list(USER)
+    with pytest.raises(Forbidden):
+        await world.redrive.redrive(USER)
+    assert [letter.prompt_id for letter in await world.redrive.list(ADMIN)] == ["a"]
+    assert [letter.prompt_id for letter in await world.redrive.list(STRANGER)] == ["x"]
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+async def test_a_prompt_is_shown_with_its_texts_and_the_turns_ahead() -> None:
+    world = World()
+    await world.add("a")
+    await world.add("b")
+    shown = await world.clock.run(world.read.show(USER, "b"))
+    assert (shown.question.text, shown.answer, shown.ahead) == ("ask b", None, 1)
+    await world.drain()
+    shown = await world.clock.run(world.read.show(USER, "b"))
+    assert (shown.answer.text, shown.ahead) == ("An answer.", 0)
+    with pytest.raises(NotFound):
+        await world.clock.run(world.read.show(OTHER_USER, "b"))
+
+
+async def test_a_caller_waits_for_the_end_and_not_longer_than_it_may() -> None:
+    world = World()
+    await world.add("a")
+    since = world.clock.monotonic()
+    shown = await world.clock.run(world.read.show(USER, "a", wait=100))
+    assert shown.prompt.status is Status.SCHEDULED
+    assert world.clock.monotonic() - since == pytest.approx(world.policy.sync_budget)
+    _, waiting = world.start(world.read.show(USER, "a", wait=20))
+    world.runner()
+    shown = await world.clock.finish(waiting)
+    assert shown.prompt.status is Status.COMPLETED
+
+
+async def test_a_prompt_that_is_removed_while_somebody_waits_is_not_found() -> None:
+    world = World()
+    await world.add("a")
+    _, waiting = world.start(world.read.show(USER, "a", wait=20))
+    await world.clock.run(world.remove(USER, "a"))
+    with pytest.raises(NotFound):
+        await world.clock.finish(waiting)
+
+
+async def test_a_list_has_the_callers_prompts_with_their_questions() -> None:
+    world = World()
+    await world.add("a", "t")
+    await world.add("b", "u", who=OTHER_USER)
+    await world.add("c", "v", who=STRANGER)
+    query = PromptQuery(ACCOUNT, USER.user_id, limit=10)
+    page = await world.read.list(USER, query)
+    assert [(s.prompt.id, s.question.text) for s in page.items] == [("a", "ask a")]
+    everybody = replace(query, user_id=None)
+    assert [s.prompt.id for s in (await world.read.list(ADMIN, everybody)).items] == ["a", "b"]
+    empty = await world.read.list(USER, replace(query, ids=("nobody",)))
+    assert empty.items == []
+
+
+async def test_answers_and_questions_have_their_places() -> None:
+    world = World()
+    await world.add("a")
+    await world.drain()
+    assert set(world.state.messages[ACCOUNT, "t"]) == {(1, QUESTION), (1, ANSWER)}
+    connection = world.memory.connections.get("c")
+    assert connection is None or isinstance(connection, Connection)
