@@ -1,0 +1,68 @@
+"""What suites share: the running stack, and their order."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.stack import EMULATOR_PYTHON
+from tests.e2e.stack import Stack, described, remove_traces, running
+
+ON_THE_STACK = ("e2e", "emulator")
+STACK = pytest.StashKey[Stack]()
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the stack comes last, and with pytest-xdist (--dist loadgroup) to one worker."""
+    for item in items:
+        if needs_stack(item):
+            item.add_marker(pytest.mark.xdist_group("stack"))
+            item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+    items.sort(key=needs_stack)
+
+
+def needs_stack(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ON_THE_STACK)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The local stack, started for the first test that asks for it.
+
+    While you write tests: PARLEY_STACK names the file of a stack that runs already.
+    """
+    if given := os.environ.get("PARLEY_STACK"):
+        yield described(Path(given), Path(given))
+        return
+    if not EMULATOR_PYTHON.exists():
+        pytest.skip("the emulator is not here; `make test` brings it")
+    with running(tmp_path_factory.mktemp("stack")) as started:
+        request.config.stash[STACK] = started
+        yield started
+    if not request.session.testsfailed:
+        remove_traces(started)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failed test on the stack says where the logs are."""
+    report = yield
+    stack = item.config.stash.get(STACK, None)
+    if report.failed and stack and needs_stack(item):
+        report.sections.append(("logs of the local stack", stack.where_logs_are))
+    return report
+
+
+@pytest.fixture(scope="session")
+def emulator(request: pytest.FixtureRequest) -> str:
+    """The emulator's URL: PARLEY_EMULATOR, or that of the running stack."""
+    given = os.environ.get("PARLEY_EMULATOR")
+    if given:
+        return given
+    running_stack: Stack = request.getfixturevalue("stack")
+    return running_stack.aws_endpoint
