@@ -16,7 +16,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
@@ -117,13 +116,11 @@ class Output:
 
     def facts(self, facts: Sequence[tuple[str, str | Text]]) -> None:
         """Names and values, one to a line; empty ones are left out."""
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in facts:
-            if value:
-                table.add_row(name, _cell(value))
-        self.out.print(table)
+        given = [(name, value) for name, value in facts if value]
+        width = max((len(name) for name, _ in given), default=0)
+        for name, value in given:
+            line = Text().append(name.ljust(width) + GUTTER, "dim").append(_cell(value))
+            self.out.print(line, soft_wrap=True)
 
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator["Waiting"]:

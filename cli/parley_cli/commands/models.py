@@ -13,7 +13,9 @@ from parley_cli.output import Output
 from parley_cli.session import JsonOption, api_of, group, output_of
 
 # The API ignores fields that it does not know, so a slip of the pen must be seen here.
-FIELDS = frozenset({"id", "baseUrl", "providerModel", "template", "secret", "context", "default"})
+FIELDS = frozenset(
+    {"id", "baseUrl", "providerModel", "template", "secret", "context", "maxTokens", "default"}
+)
 REQUIRED = ("id", "baseUrl", "providerModel")
 
 app = group("The models that prompts can name: which provider, which model there.")

@@ -164,6 +164,7 @@ class Screen:
     output: Output
     view: ThreadView
     speaking: str = ""
+    anew: str = ""
 
     def show(self, event: Event) -> None:
         """What an event looks like."""
@@ -174,6 +175,7 @@ class Screen:
                 self._text(prompt_id, text)
             case Restarted():
                 self.rest()
+                self.anew = ", the answer starts anew"
             case State():
                 self._state(event.state)
             case Unheard(prompt_id):
@@ -206,11 +208,12 @@ class Screen:
             return  # the answer itself says so
         self.rest()
         told = {
-            "running": f"attempt {attempt}, the answer starts anew",
+            "running": f"attempt {attempt}{self.anew}",
             "errored": f"attempt {attempt} failed ({code}), {next_attempt(state)}",
             "abandoned": f"abandoned ({code})",
             "scheduled": "queued",
         }.get(word, word)
+        self.anew = ""
         self.output.note(f"· {state.get('id')}: {told}")
 
     def _ask(self, prompt_id: str) -> None:
