@@ -53,7 +53,7 @@ from local.emulator import (
     start_emulator,
     until_answers,
 )
-from local.processes import Child, StackError, start
+from local.processes import Child, StackError, delete_behind, start
 from local.seed import Provider, Seeded, seed
 
 EMULATOR_PYTHON = TOOLS / "emulator" / "bin" / "python"
@@ -240,14 +240,15 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
     """Bring everything up, wait until told to stop or something ends, take everything down."""
     progress = Progress()
     if not options.keep:
-        for name in ("state", "s3", "tmp"):
+        for name in ("state", "s3"):
             shutil.rmtree(options.home / name, ignore_errors=True)
         (options.home / "seeded.json").unlink(missing_ok=True)
+    delete_behind(options.home / "tmp")
     ports = read_ports(options)
     aws = Aws(f"http://127.0.0.1:{ports.emulator}")
     async with AsyncExitStack() as open_things:
         print("Parley on this machine:", flush=True)
-        open_things.callback(shutil.rmtree, options.home / "tmp", ignore_errors=True)
+        open_things.callback(delete_behind, options.home / "tmp")
         emulator = await start_emulator(
             EMULATOR_PYTHON, options.home, ports.emulator, keep=options.keep
         )
