@@ -14,6 +14,7 @@ MODEL = {
     "template": "[INST] {prompt} [/INST]",
     "secret": "openai",
     "context": {"turns": 10, "tokens": 4000},
+    "maxTokens": 800,
     "default": True,
 }
 

@@ -81,7 +81,14 @@ class AwsCalls:
         recognises when it is repeated.
         """
         blocking = partial(self._blocking, operation, arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, blocking)
+        running = asyncio.get_running_loop().run_in_executor(self._executor, blocking)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # A thread cannot be canceled. Its write must not arrive after its caller has
+            # gone on to the next one: a renewal beside the finish would be contention.
+            await asyncio.wait((running,))
+            raise
 
     def _blocking(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -256,6 +256,8 @@ class DynamoPrompts(PromptReads):
 
     async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:
         changed = lifecycle.retry(prompt, prompt, turn, now)
+        if turn <= prompt.turn:
+            raise TurnTaken  # turns only grow: a thread's next one is past all of its prompts
         now_seconds = self._table.now_seconds()
         for _ in range(ATTEMPTS):
             writes = await self._retry_writes(prompt, changed, due, distance)

@@ -37,6 +37,8 @@ EVENT_BYTES = 1024 * 1024
 # How long a whole answer waits for its usage and for the end of the stream.
 TAIL_SECONDS = 5.0
 CLIENTS_KEPT = 16
+# Left to itself, the completions call of some providers stops after 16 tokens.
+COMPLETION_TOKENS = 2048
 # The package wants a key; requests carry their own, so that no client ever holds one.
 NO_KEY = "none"
 
@@ -110,6 +112,7 @@ class OpenAIProvider:
             return await client.completions.create(
                 model=request.model.provider_model,
                 prompt=request.completion,
+                max_tokens=request.model.max_tokens or COMPLETION_TOKENS,
                 stream=True,
                 stream_options={"include_usage": True},
                 extra_headers=headers,
@@ -118,6 +121,7 @@ class OpenAIProvider:
         return await client.chat.completions.create(
             model=request.model.provider_model,
             messages=messages,
+            max_tokens=request.model.max_tokens or Omit(),
             stream=True,
             stream_options={"include_usage": True},
             extra_headers=headers,

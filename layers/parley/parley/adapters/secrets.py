@@ -4,7 +4,7 @@ from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parley.adapters.aws import AwsCalls, client_config, error_code
-from parley.core.errors import Busy, ProviderFailed
+from parley.core.errors import Busy, ProviderFailed, Unavailable
 from parley.ports import Clock
 
 CACHE_SECONDS = 60.0
@@ -51,7 +51,7 @@ class ParameterStoreSecrets:
                 detail = f"the account has no secret named {name!r}"
                 raise ProviderFailed("secret_missing", detail, retryable=False) from None
             raise _unavailable() from error
-        except (Busy, BotoCoreError) as error:
+        except (Busy, Unavailable, BotoCoreError) as error:
             raise _unavailable() from error
         value: str = answer["Parameter"]["Value"]
         return value.strip()

@@ -12,6 +12,7 @@ class Model:
 
     `secret` names an entry of the account in the parameter store; the key itself is
     never here. `template` makes prompts of this model go to the completions call.
+    `max_tokens` bounds an answer; 0 leaves that to the provider.
     """
 
     id: str
@@ -20,6 +21,7 @@ class Model:
     template: str = ""
     secret: str = ""
     budget: ContextBudget = field(default_factory=ContextBudget)
+    max_tokens: int = 0
     default: bool = False
 
 

@@ -44,6 +44,9 @@ class ModelBody(Body):
         None, description="Name of the provider's key in the parameter store; never the key."
     )
     context: ContextBody | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        None, description="Longest answer; by default the provider's own bound."
+    )
     default: bool | None = None
 
     def model(self, *, local_providers: bool) -> Model:
@@ -55,6 +58,7 @@ class ModelBody(Body):
             template=self.template or "",
             secret=self.secret or "",
             budget=ContextBudget(context.turns, context.tokens),
+            max_tokens=self.max_tokens or 0,
             default=bool(self.default),
         )
 
@@ -95,6 +99,7 @@ class ModelShape(TypedDict):
     template: str
     secret: str
     context: ContextShape
+    maxTokens: int
     default: bool
 
 
@@ -205,6 +210,7 @@ def _model(model: Model) -> ModelShape:
         template=model.template,
         secret=model.secret,
         context=ContextShape(turns=model.budget.turns, tokens=model.budget.tokens),
+        maxTokens=model.max_tokens,
         default=model.default,
     )
 

@@ -171,7 +171,9 @@ async def list_prompts(call: Call, body: ListPrompts | None = None) -> PromptLis
         return await call.api.read.list(call.principal, wanted.limited(limit))
 
     page = await fitting(fetch, wanted.query.limit, _texts)
-    count = await call.api.read.count(call.principal, wanted.query, COUNT_CAP) if wanted.count else 0
+    count = (
+        await call.api.read.count(call.principal, wanted.query, COUNT_CAP) if wanted.count else 0
+    )
     answer = PromptList(
         prompts=[prompt_shape(shown, call.principal) for shown in page.items], count=count
     )

@@ -1,0 +1,120 @@
+"""Connections, subscriptions, keys and catalogues in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from parley.core.access import ApiKey
+from parley.core.errors import (
+    Conflict,
+)
+from parley.core.model import Catalogue
+from parley.ports import (
+    Connection,
+    Followers,
+    LiveText,
+    Subscriber,
+)
+
+ThreadKey = tuple[str, str]
+WATCH_MS = 60_000
+CONNECTION_MS = 2 * 60 * 60 * 1000
+
+
+class MemorySubscribers:
+    """`ports.SubscriberStore`. `now` is the clock that expiry is read against."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self.now = now
+        self.connections: dict[str, Connection] = {}
+        self.sockets: dict[tuple[str, str, str], Subscriber] = {}
+        self.subscribed_until: dict[tuple[str, str, str], int] = {}
+        self.watchers: dict[ThreadKey, int] = {}
+        self.texts: dict[ThreadKey, LiveText] = {}
+
+    def _live(self, connection: Connection) -> bool:
+        return connection.connected_at + CONNECTION_MS > self.now()
+
+    async def add_connection(self, connection: Connection) -> None:
+        self.connections[connection.id] = connection
+
+    async def connection(self, connection_id: str) -> Connection | None:
+        found = self.connections.get(connection_id)
+        return found if found and self._live(found) else None
+
+    def _of(self, account: str) -> list[Connection]:
+        return [c for c in self.connections.values() if c.account == account and self._live(c)]
+
+    async def count_connections(self, account: str, cap: int) -> int:
+        return min(len(self._of(account)), cap)
+
+    async def connections_of_key(self, account: str, key_hash: str) -> Sequence[Connection]:
+        return [c for c in self._of(account) if c.key_hash == key_hash]
+
+    async def drop_connection(self, connection_id: str) -> None:
+        self.connections.pop(connection_id, None)
+        for key in [key for key in self.sockets if key[2] == connection_id]:
+            del self.sockets[key]
+
+    async def subscribe(self, subscriber: Subscriber, now: int) -> None:
+        key = (subscriber.account, subscriber.thread_id, subscriber.connection_id)
+        self.sockets[key] = subscriber
+        self.subscribed_until[key] = now + CONNECTION_MS
+
+    async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
+        self.sockets.pop((account, thread_id, connection_id), None)
+
+    async def followers(self, account: str, thread_id: str) -> Followers:
+        sockets = [
+            subscriber
+            for key, subscriber in self.sockets.items()
+            if key[:2] == (account, thread_id) and self.subscribed_until[key] > self.now()
+        ]
+        watched = self.watchers.get((account, thread_id), 0) > self.now()
+        return Followers(tuple(sockets), watched)
+
+    async def watch(self, account: str, thread_id: str, now: int) -> None:
+        self.watchers[account, thread_id] = now + WATCH_MS
+
+    async def put_live(self, account: str, live: LiveText, now: int) -> None:
+        self.texts[account, live.prompt_id] = live
+
+    async def live(self, account: str, prompt_id: str) -> LiveText | None:
+        return self.texts.get((account, prompt_id))
+
+
+class MemoryAccounts:
+    """`ports.KeyStore` and `ports.CatalogueStore`."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, str] = {}
+        self.by_hash: dict[str, ApiKey] = {}
+        self.catalogues: dict[str, Catalogue] = {}
+
+    async def create_account(self, account: str, name: str, now: int) -> None:
+        if account in self.accounts:
+            raise Conflict("the account exists")
+        self.accounts[account] = name
+
+    async def put_key(self, key: ApiKey) -> None:
+        self.by_hash[key.hash] = key
+
+    async def key(self, hash_: str) -> ApiKey | None:
+        return self.by_hash.get(hash_)
+
+    async def keys(self, account: str) -> Sequence[ApiKey]:
+        found = [key for key in self.by_hash.values() if key.account == account]
+        return sorted(found, key=lambda key: (key.created_at, key.id))
+
+    async def revoke_key(self, account: str, key_id: str, now: int) -> ApiKey | None:
+        for key in self.by_hash.values():
+            if key.account == account and key.id == key_id:
+                revoked = replace(key, revoked_at=key.revoked_at or now)
+                self.by_hash[key.hash] = revoked
+                return revoked
+        return None
+
+    async def catalogue(self, account: str) -> Catalogue:
+        return self.catalogues.get(account, Catalogue())
+
+    async def put_catalogue(self, account: str, catalogue: Catalogue) -> None:
+        self.catalogues[account] = catalogue

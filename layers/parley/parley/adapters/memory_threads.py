@@ -1,0 +1,156 @@
+"""Threads and messages in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from parley.adapters.memory_prompts import MemoryState, cursor, position
+from parley.core.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    ThreadDeleted,
+)
+from parley.core.thread import QUESTION, Message, Thread
+from parley.ports import (
+    Page,
+)
+
+
+class MemoryThreads:
+    """`ports.ThreadStore`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self.state = state
+
+    def _living(self, account: str, thread_id: str) -> Thread:
+        thread = self.state.threads.get((account, thread_id))
+        if thread is None or thread.deleted:
+            raise NotFound("no such thread")
+        return thread
+
+    async def thread(self, account: str, thread_id: str) -> Thread | None:
+        return self.state.threads.get((account, thread_id))
+
+    async def threads(
+        self, account: str, user_id: str | None, limit: int, after: str
+    ) -> Page[Thread]:
+        found = [
+            thread
+            for thread in self.state.threads.values()
+            if thread.account == account
+            and not thread.deleted
+            and (user_id is None or user_id in (thread.created_by, *thread.user_ids))
+        ]
+        found.sort(key=lambda thread: (thread.created_at, thread.id), reverse=True)
+        if after:
+            ids = [thread.id for thread in found]
+            last = position(after)
+            if last not in ids:
+                raise Invalid("the cursor is not one of this list")
+            found = found[ids.index(last) + 1 :]
+        page = found[:limit]
+        return Page(page, cursor(page[-1].id) if len(found) > len(page) else "")
+
+    async def create_thread(self, thread: Thread) -> None:
+        stored = self.state.threads.get((thread.account, thread.id))
+        if stored is not None and stored.deleted:
+            raise ThreadDeleted("the thread was deleted")
+        if stored is not None:
+            raise Conflict("a thread with this id exists")
+        self.state.threads[thread.account, thread.id] = thread
+
+    async def update_thread(self, thread: Thread) -> None:
+        stored = self._living(thread.account, thread.id)
+        self.state.threads[thread.account, thread.id] = replace(
+            stored,
+            title=thread.title,
+            user_ids=thread.user_ids,
+            topic_ids=thread.topic_ids,
+            updated_at=thread.updated_at,
+        )
+
+    async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
+        key = (account, thread_id)
+        stored = self.state.threads.get(key)
+        if stored is None:
+            return None
+        if not stored.deleted:
+            self.state.threads[key] = replace(stored, deleted=True, updated_at=now)
+            self.state.deletions.add(key)
+        return self.state.threads[key]
+
+    async def delete_page(self, account: str, thread_id: str, limit: int) -> bool:
+        key = (account, thread_id)
+        messages = self.state.messages.get(key, {})
+        for place in sorted(messages)[:limit]:
+            gone = messages.pop(place)
+            prompt = self.state.prompts.get((account, gone.id))
+            if prompt is not None and prompt.thread_id == thread_id:
+                del self.state.prompts[account, gone.id]
+        if messages:
+            return False
+        self.state.deletions.discard(key)
+        return True
+
+    async def deletions_due(self, now: int, limit: int) -> Sequence[Thread]:
+        return [self.state.threads[key] for key in sorted(self.state.deletions)[:limit]]
+
+    async def messages(
+        self, account: str, thread_id: str, limit: int, after: str, *, newest_first: bool = False
+    ) -> Page[Message]:
+        stored = self.state.messages.get((account, thread_id), {})
+        places = sorted(stored, reverse=newest_first)
+        if after:
+            turn, _, part = position(after).partition(".")
+            if not (turn.isdigit() and part.isdigit()):
+                raise Invalid("the cursor is not one of this list")
+            last = (int(turn), int(part))
+            places = [p for p in places if (p < last if newest_first else p > last)]
+        page = places[:limit]
+        more = len(places) > len(page)
+        after = cursor(f"{page[-1][0]}.{page[-1][1]}") if more else ""
+        return Page([stored[place] for place in page], after)
+
+    async def context(self, account: str, thread_id: str, turn: int) -> AsyncIterator[Message]:
+        stored = self.state.messages.get((account, thread_id), {})
+        for place in sorted(stored, reverse=True):
+            if place[0] <= turn and place in stored:
+                yield stored[place]
+
+    async def message(self, account: str, thread_id: str, turn: int, part: int) -> Message | None:
+        return self.state.messages.get((account, thread_id), {}).get((turn, part))
+
+    async def messages_at(self, places: Sequence[tuple[str, str, int, int]]) -> Sequence[Message]:
+        found = [await self.message(*place) for place in places]
+        return [message for message in found if message is not None]
+
+    async def message_by_id(self, account: str, message_id: str) -> Sequence[Message]:
+        return [
+            message
+            for (owner, _), messages in self.state.messages.items()
+            for message in messages.values()
+            if owner == account and message.id == message_id
+        ]
+
+    async def put_message(self, message: Message) -> Message:
+        thread = self._living(message.account, message.thread_id)
+        messages = self.state.messages.setdefault((message.account, message.thread_id), {})
+        for place, stored in messages.items():
+            if stored.id == message.id:
+                messages[place] = replace(
+                    stored,
+                    text=message.text,
+                    asset_ids=message.asset_ids,
+                    updated_at=message.updated_at,
+                )
+                return messages[place]
+        place = (thread.next_turn, QUESTION)
+        messages[place] = replace(message, turn=place[0], part=place[1])
+        self.state.threads[message.account, message.thread_id] = replace(
+            thread, next_turn=thread.next_turn + 1
+        )
+        return messages[place]
+
+    async def delete_message(self, message: Message) -> None:
+        messages = self.state.messages.get((message.account, message.thread_id), {})
+        messages.pop((message.turn, message.part), None)
