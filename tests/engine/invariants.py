@@ -38,6 +38,7 @@ class Invariants:
         self.evicted: set[tuple[str, int]] = set()
         self.canceled: dict[str, int] = {}
         self.claims: list[tuple[str, int]] = []
+        self.alone: set[str] = set()
         self.texts: dict[tuple[str, int], str] = {}
         self.heard: dict[tuple[str, str, int], int] = {}
         self.following: dict[tuple[str, str], set[str]] = {}
@@ -77,6 +78,7 @@ class Invariants:
             self.question_stored(new)
         if new is not None and old is not None and new.run_count > old.run_count:
             self.in_order(new)
+            self.suspects_run_alone(call, new)
             self.claims.append((new.id, new.run_count))
         if call.method == "evict" and old is not None and old.status is Status.RUNNING:
             self.evicted.add((old.id, old.run_count))
@@ -111,6 +113,11 @@ class Invariants:
         self._expect(
             claimed.turn == min(turns), f"I5: turn {claimed.turn} runs before {min(turns)}"
         )
+
+    def suspects_run_alone(self, call: Call, claimed: Prompt) -> None:
+        """A prompt that lost a runner runs beside no other, in case it killed it."""
+        alone = call.actor.name in self.alone
+        self._expect(alone or not claimed.losses, f"{claimed.id} lost a runner, is not alone")
 
     def question_stored(self, prompt: Prompt) -> None:
         """I4: the question is there as soon as the prompt is."""

@@ -328,6 +328,8 @@ class Simulation:
         names = ", ".join(wake_up.prompt_id for _, wake_up in batch)
         name = f"runner-{len(self.actors)}"
         self._tell(f"{name} starts with {names}{' (alone)' if alone else ''}")
+        if len(batch) == 1:
+            self.checks.alone.add(name)
         self._start(self._invocation(batch), "runner", name)
         await self._settle()
 
