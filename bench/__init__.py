@@ -1,0 +1,1 @@
+"""Parley's figures: `python -m bench` (`make bench`)."""
