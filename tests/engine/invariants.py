@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from parley.core.events import Frame
@@ -15,13 +15,7 @@ from tests.fakes.chaos import Actor, Call
 from tests.fakes.provider import Say, Script
 from tests.fakes.world import ACCOUNT, World
 
-
-@dataclass(frozen=True)
-class Life:
-    """A prompt at a place: an id that is removed and added again lives twice."""
-
-    prompt_id: str
-    turn: int
+UNDER_A_LEASE = frozenset({"renew", "finish", "fail", "abandon", "cancel_running"})
 
 
 class Invariants:
@@ -39,6 +33,7 @@ class Invariants:
         self.canceled: dict[str, int] = {}
         self.claims: list[tuple[str, int]] = []
         self.alone: set[str] = set()
+        self.holders: dict[tuple[str, int], Actor] = {}
         self.texts: dict[tuple[str, int], str] = {}
         self.heard: dict[tuple[str, str, int], int] = {}
         self.following: dict[tuple[str, str], set[str]] = {}
@@ -79,6 +74,9 @@ class Invariants:
         if new is not None and old is not None and new.run_count > old.run_count:
             self.in_order(new)
             self.suspects_run_alone(call, new)
+            self.holders[new.id, new.run_count] = call.actor
+        if call.method in UNDER_A_LEASE and old is not None:
+            self.only_the_holder(call, old)
             self.claims.append((new.id, new.run_count))
         if call.method == "evict" and old is not None and old.status is Status.RUNNING:
             self.evicted.add((old.id, old.run_count))
@@ -113,6 +111,11 @@ class Invariants:
         self._expect(
             claimed.turn == min(turns), f"I5: turn {claimed.turn} runs before {min(turns)}"
         )
+
+    def only_the_holder(self, call: Call, prompt: Prompt) -> None:
+        """I10: under a lease nobody writes but the attempt that has it."""
+        holder = self.holders[prompt.id, prompt.run_count]
+        self._expect(call.actor is holder, f"I10: {call}, but {holder.name} has the lease")
 
     def suspects_run_alone(self, call: Call, claimed: Prompt) -> None:
         """A prompt that lost a runner runs beside no other, in case it killed it."""

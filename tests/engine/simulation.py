@@ -54,13 +54,15 @@ INVOCATIONS = 6
 REFUSALS = (Conflict, NotFound, Invalid, TooManyOpenTurns)
 # What a number in the list of choices does, as often as it stands here.
 MOVES = (
-    *["_let_one_go"] * 16,
+    *["_let_one_go"] * 11,
+    *["_stall_one"] * 3,
+    "_go_on_with_a_stalled_one",
     *["_fail_one"] * 3,
     "_kill_one",
     *["_let_somebody_come"] * 3,
     *["_start_a_runner"] * 2,
     *["_pass_time"] * 2,
-    "_pass_more_time",
+    *["_pass_more_time"] * 2,
     "_lose_a_wake_up",
     "_double_a_wake_up",
     "_start_a_sweep",
@@ -87,6 +89,7 @@ class Scheduler(Conductor):
     def __init__(self, *, ghosts: bool) -> None:
         super().__init__()
         self.pending: list[Call] = []
+        self.stalled: list[Call] = []
         self.ghosts = ghosts
         self.now = 0.0
 
@@ -96,16 +99,26 @@ class Scheduler(Conductor):
         try:
             await self.wait(call)
         finally:
-            if call in self.pending:
-                self.pending.remove(call)
+            for calls in (self.pending, self.stalled):
+                if call in calls:
+                    calls.remove(call)
 
     def canceled(self, call: Call) -> bool:
         # A thread that has sent its request cannot be called back.
         return self.ghosts and call.port in {"prompts", "threads", "subscribers", "wake_ups"}
 
     def move(self, call: Call, error: Exception | None = None) -> None:
-        self.pending.remove(call)
+        (self.pending if call in self.pending else self.stalled).remove(call)
         call.go(error)
+
+    def stall(self, call: Call) -> None:
+        """A call that hangs while everything else goes on."""
+        self.pending.remove(call)
+        self.stalled.append(call)
+
+    def resume(self, call: Call) -> None:
+        self.stalled.remove(call)
+        self.pending.insert(0, call)
 
 
 class Simulation:
@@ -158,6 +171,8 @@ class Simulation:
             await settle()
 
     async def _come_to_rest(self) -> None:
+        for call in list(self.scheduler.stalled):
+            self.scheduler.resume(call)
         for _ in range(REST_STEPS):
             if not await self._plain():
                 return
@@ -177,6 +192,19 @@ class Simulation:
             await self._go(pending[arg % len(pending)])
         else:
             await self._plain(moving=arg % 2 == 0)
+
+    async def _stall_one(self, arg: int) -> None:
+        pending = self.scheduler.pending
+        if pending:
+            call = pending[arg % len(pending)]
+            self._tell(f"{call.actor.name}: {call.name}{_of(call)} hangs ({call.stage} its effect)")
+            self.scheduler.stall(call)
+
+    async def _go_on_with_a_stalled_one(self, arg: int) -> None:
+        stalled = self.scheduler.stalled
+        if stalled:
+            self.scheduler.resume(stalled[arg % len(stalled)])
+            await self._go(self.scheduler.pending[0])
 
     async def _fail_one(self, arg: int) -> None:
         calls = [call for call in self.scheduler.pending if call.port in FALLIBLE]
@@ -300,7 +328,7 @@ class Simulation:
 
     async def _posts_time_out(self, moment: float | None) -> None:
         """No post may be under way longer than its client waits for it."""
-        for call in list(self.scheduler.pending):
+        for call in [*self.scheduler.pending, *self.scheduler.stalled]:
             late = call.name == "publisher.post" and call.stage == BEFORE
             if late and moment is not None and moment - call.since > POST_SECONDS:
                 await self._lose(call, busy=False)

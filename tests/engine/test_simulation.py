@@ -41,7 +41,7 @@ SCRIPTS: list[Script | None] = [
 ids = st.integers(0, 3)
 op = st.one_of(
     st.builds(Op, st.just("accept"), ids),
-    st.builds(Op, st.sampled_from(["accept", "cancel", "cancel", "retry"]), ids),
+    st.builds(Op, st.sampled_from(["accept", "cancel", "cancel", "retry", "retry"]), ids),
     st.builds(Op, st.sampled_from(["subscribe", "subscribe", "unsubscribe", "remove"]), ids),
     st.builds(Op, st.sampled_from(["hang_up", "delete"]), st.integers(0, 1)),
     st.builds(Op, st.just("accept"), ids, st.just(1)),
