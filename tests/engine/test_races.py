@@ -592,6 +592,23 @@ async def test_a_subscriber_that_comes_back_gets_what_it_does_not_have() -> None
     assert [d["offset"] for d in world.publisher.deltas("d", "a")] == [0, 10]
 
 
+@pytest.mark.parametrize("slow", ["threads.context", "subscribers.followers"])
+async def test_every_follower_gets_the_question_first_whatever_is_read_first(slow: str) -> None:
+    world = World()
+    await world.add("a")
+    await world.subscribe("c")
+    hold = world.conductor.hold(slow, BEFORE)
+    world.runner()
+    await world.clock.advance(0.5)
+    hold.release()
+    await world.clock.advance(5)
+    kinds = [frame["type"] for frame in world.publisher.frames["c"]]
+    if slow == "threads.context":
+        assert kinds == ["message", "prompt", "delta", "message", "prompt"]
+    else:
+        assert kinds == ["message", "prompt"], "it came late, and has the answer in the message"
+
+
 async def test_a_slow_or_gone_follower_delays_nobody() -> None:
     world = World()
     talk = [step for _ in range(10) for step in (Wait(0.1), Say("x"))]

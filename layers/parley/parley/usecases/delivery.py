@@ -34,17 +34,15 @@ class Delivery:
     valid: Callable[[], bool]
     text: str = ""
     final: Sequence[Frame] | None = None
-    _opening: list[Frame] = field(init=False)
+    _opening: Sequence[Frame] = ()
     _pumps: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _live_length: int = -1
 
-    def __post_init__(self) -> None:
-        self._opening = [prompt_frame(self.prompt)]
-
     def open_with(self, question: Frame) -> None:
-        """What followers that come from now on get first: the question, then the state."""
+        """What every follower gets first: the question, then the state. Pumps wait for it."""
         self._opening = [question, prompt_frame(self.prompt)]
+        self._wake_pumps()
 
     def add(self, text: str) -> None:
         """More of the answer."""
@@ -108,6 +106,8 @@ class Delivery:
         return min(offset, len(self.text)) if attempt == self.prompt.run_count else 0
 
     async def _pump(self, subscriber: Subscriber) -> None:
+        while not self._opening:
+            await self._moved.wait()
         offset = self._first_offset(subscriber)
         if self.final is None and not await self._post_all(subscriber, self._opening):
             return

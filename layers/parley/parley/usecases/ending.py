@@ -64,7 +64,7 @@ class Ending:
         if not followers.sockets:
             return
         frames = await self.outcome(prompt)
-        posts = [self.post_all(subscriber, frames) for subscriber in followers.sockets]
+        posts = (self.post_all(subscriber, frames) for subscriber in followers.sockets)
         await within(self.clock, self.policy.farewell, every(posts))
 
     async def outcome(self, prompt: Prompt) -> list[Frame]:
