@@ -31,6 +31,7 @@ def test_the_catalogue_is_replaced_and_shown_to_users(client: Client) -> None:
     assert seen[1] | small | {"default": False, "secret": ""} == seen[1]
     assert client.call("GET", "/models", key="stranger-key").json["models"][0]["id"] == "model"
     assert client.add("p", modelId="gpt")["modelId"] == "gpt"
+    assert put(client, *seen).json["models"] == seen  # as it was shown it can be put back
 
 
 @pytest.mark.parametrize(

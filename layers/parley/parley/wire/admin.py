@@ -44,8 +44,8 @@ class ModelBody(Body):
         None, description="Name of the provider's key in the parameter store; never the key."
     )
     context: ContextBody | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
-        None, description="Longest answer; by default the provider's own bound."
+    max_tokens: Annotated[int, Field(ge=0, le=10_000_000)] | None = Field(
+        None, description="Longest answer; without it, or with 0, the provider's own bound."
     )
     default: bool | None = None
 
