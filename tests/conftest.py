@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from local.processes import delete_behind
 from local.stack import EMULATOR_PYTHON
-from tests.e2e.stack import Stack, described, remove_traces, running
+from tests.e2e.stack import Stack, described, running
 
 ON_THE_STACK = ("e2e", "emulator")
 STACK = pytest.StashKey[Stack]()
@@ -45,7 +46,7 @@ def stack(
         request.config.stash[STACK] = started
         yield started
     if not request.session.testsfailed:
-        remove_traces(started)
+        delete_behind(started.home)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,43 @@ class Ended:
 
     out: str
     err: str
+
+
+@dataclass
+class Running:
+    """A command that is still running."""
+
+    arguments: tuple[str, ...]
+    process: "subprocess.Popen[str]"
+    said: str = ""
+
+    def until(self, word: str) -> str:
+        """What it says on stdout, up to a word."""
+        assert self.process.stdout is not None
+        while word not in self.said:
+            character = self.process.stdout.read(1)
+            assert character, f"it ended without {word}: {self.said}"
+            self.said += character
+        return self.said
+
+    def end(self, code: int = 0, stdin: str = "") -> Ended:
+        """Wait for its end, which has to have this exit code."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        killer = threading.Timer(SECONDS, self.process.kill)
+        killer.start()
+        with self.process:
+            if stdin:
+                self.process.stdin.write(stdin)
+            self.process.stdin.close()
+            # Not by `communicate`, which would pass over what `until` has read ahead.
+            out = self.said + self.process.stdout.read()
+            err = self.process.stderr.read()
+        killer.cancel()
+        ended = f"parley {self.arguments}: {self.process.returncode}\n{out}{err}"
+        assert self.process.returncode == code, ended
+        return Ended(out, err)
 
 
 @dataclass(frozen=True)
@@ -38,9 +76,9 @@ class Parley:
             "PARLEY_KEY": self.key,
         }
 
-    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """A command that is still running."""
-        return subprocess.Popen(
+    def start(self, *arguments: str, **environment: str) -> "Running":
+        """Begin a command."""
+        process = subprocess.Popen(
             [BIN / "parley", *arguments],
             env=self.environment | environment,
             cwd=self.home,
@@ -49,18 +87,13 @@ class Parley:
             stderr=subprocess.PIPE,
             text=True,
         )
+        return Running(arguments, process)
 
     def __call__(
         self, *arguments: str, code: int = 0, stdin: str = "", **environment: str
     ) -> Ended:
         """Run a command to its end, which has to have this exit code."""
-        process = self.start(*arguments, **environment)
-        try:
-            out, err = process.communicate(stdin, timeout=SECONDS)
-        finally:
-            process.kill()
-        assert process.returncode == code, f"parley {arguments}: {process.returncode}\n{out}{err}"
-        return Ended(out, err)
+        return self.start(*arguments, **environment).end(code, stdin)
 
     def json(self, *arguments: str, code: int = 0, stdin: str = "") -> dict[str, Any]:
         """The one object that a command prints with --json."""

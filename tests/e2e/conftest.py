@@ -32,6 +32,12 @@ def word() -> str:
     return f"w{secrets.token_hex(5)}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _fast_model(stack: Stack) -> None:
+    """Answers come at once; a test that wants to see one coming stalls it."""
+    Model(stack.devmodel).told("", chunk_ms=2)
+
+
 @pytest.fixture
 def model(stack: Stack) -> Iterator[Model]:
     """The development model; what the test told it is taken back."""
