@@ -1,0 +1,222 @@
+"""Every command of `parley`, as a person types it and as a program reads it."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cli import Parley
+from tests.e2e.client import Client
+from tests.e2e.model import Model
+
+ANSWER = "I am Parley's development model"
+
+
+def test_prompt_waits_and_says_the_answer(parley: Parley, word: str) -> None:
+    ended = parley("prompt", f"What's a banana? {word}")
+
+    assert ended.out.startswith(ANSWER)
+    assert word in ended.out
+    assert "completed" in ended.err
+
+
+def test_prompt_shows_the_answer_as_it_comes(parley: Parley, model: Model, word: str) -> None:
+    model.told(word, stall_after=5)
+    command = parley.start("prompt", "--stream", f"slowly {word}")
+
+    assert command.until("model:") == f"{ANSWER}:"
+    model.released(word)
+    assert word in command.end().out
+
+
+def test_prompt_reads_stdin_and_fills_its_template(parley: Parley, word: str) -> None:
+    template = "Translate into Greek: {prompt}"
+
+    found = parley.json("prompt", "-", "--template", template, stdin=f"banana {word}\n")
+
+    assert f"Translate into Greek: banana {word}" in found["answer"]
+    assert found["prompt"]["template"] == template
+
+
+def test_prompt_with_no_wait_prints_the_id_and_goes(
+    parley: Parley, user: Client, model: Model, word: str
+) -> None:
+    model.told(word, stall_after=1)
+
+    prompt_id = parley("prompt", "--no-wait", f"later {word}").out.strip()
+
+    assert user.state(prompt_id)["status"] in {"scheduled", "running"}
+    model.released(word)
+    user.ended(prompt_id)
+
+
+def test_prompt_ends_with_1_when_the_prompt_was_given_up(
+    parley: Parley, model: Model, word: str
+) -> None:
+    model.told(word, fail={"status": 400, "message": f"no {word}"})
+
+    ended = parley("prompt", f"never {word}", code=1)
+
+    assert ended.out == ""
+    assert f"no {word}" in ended.err
+
+
+def test_interrupting_the_wait_does_not_stop_the_prompt(
+    parley: Parley, user: Client, model: Model, word: str
+) -> None:
+    model.told(word, stall_after=5)
+    command = parley.start("prompt", "--stream", "--id", f"p-{word}", f"durable {word}")
+    command.until("model:")
+
+    command.process.send_signal(signal.SIGINT)
+
+    assert f"p-{word}" in command.end(code=130).err
+    model.released(word)
+    user.ended(f"p-{word}")
+
+
+def test_threads_are_listed_shown_and_deleted(parley: Parley, user: Client, word: str) -> None:
+    user.answered(f"fruit {word}", threadId=f"t-{word}")
+
+    assert f"t-{word}" in parley("threads", "list").out
+    assert ANSWER in parley("threads", "show", f"t-{word}").out
+    assert parley.json("threads", "show", f"t-{word}")["thread"]["title"] == f"fruit {word}"
+    parley("threads", "delete", f"t-{word}", "--yes")
+    parley("threads", "show", f"t-{word}", code=4)
+
+
+def test_threads_watch_tells_what_happens_as_it_happens(
+    parley: Parley, user: Client, model: Model, word: str
+) -> None:
+    model.told(word, stall_after=5)
+    prompt = user.add(f"watch me {word}", threadId=f"t-{word}")
+    command = parley.start("threads", "watch", f"t-{word}", "--until-idle", "--json")
+    command.until("model:")
+    model.released(word)
+
+    events = [json.loads(line) for line in command.end().out.splitlines()]
+    text = "".join(event["text"] for event in events if event["event"] == "text")
+    assert text == user.ended(prompt["id"])["answer"]
+    assert events[-1]["prompt"]["status"] == "completed"
+
+
+def test_prompts_are_listed_and_shown_with_their_attempts(
+    parley: Parley, model: Model, user: Client, word: str
+) -> None:
+    model.told(word, fail={"status": 503, "count": 1})
+    prompt = user.answered(f"twice {word}")["prompt"]
+    model.told(word, stall_after=1, fail=None)
+    first = user.add(f"open {word}", threadId=f"t-{word}")
+    second = user.add(f"behind {word}", threadId=f"t-{word}")
+
+    shown = parley("prompts", "show", prompt["id"]).out
+    assert [shown.count(outcome) for outcome in ("failed", "completed")] == [1, 2]
+    assert "1 earlier turn" in parley("prompts", "show", second["id"]).out
+    unfinished = parley.json("prompts", "list", "--thread", f"t-{word}")["prompts"]
+    assert [listed["id"] for listed in unfinished] == [first["id"], second["id"]]
+    assert prompt["id"] in parley("prompts", "list", "--all", "-n", "50").out
+    model.released(word)
+    user.ended(second["id"])
+
+
+def test_prompts_are_canceled_retried_and_removed(
+    parley: Parley, user: Client, model: Model, word: str
+) -> None:
+    model.told(word, stall_after=3)
+    prompt_id = user.add(f"to and fro {word}")["id"]
+    model.until_called(word, chunks=3)
+
+    assert "canceled" in parley("prompts", "cancel", prompt_id).out
+    model.released(word)
+    assert word in parley("prompts", "retry", prompt_id, "--wait").out
+    parley("prompts", "cancel", prompt_id, code=1)  # too late
+    parley("prompts", "remove", prompt_id)
+    parley("prompts", "show", prompt_id, code=4)
+
+
+def test_dead_letters_are_listed_and_redriven(
+    parley: Parley, parley_admin: Parley, user: Client, model: Model, word: str
+) -> None:
+    model.told(word, fail={"status": 500})
+    prompt_id = parley("prompt", "--no-wait", "--max-retries", "0", f"broken {word}").out.strip()
+    user.ended(prompt_id, "abandoned")
+
+    assert prompt_id in parley_admin("dlq", "list").out
+    model.told(word, fail=None)
+    assert parley_admin("dlq", "redrive", prompt_id).out.split() == ["retried", prompt_id]
+    user.ended(prompt_id)
+    assert prompt_id not in str(parley_admin.json("dlq", "list"))
+    parley("dlq", "list", code=1)  # for admins only
+
+
+@pytest.fixture
+def catalogue(admin: Client) -> Any:
+    """The catalogue as it was, put back after the test."""
+    before = admin.call("GET", "/models")
+    yield before["models"]
+    admin.call("PUT", "/models", before)
+
+
+def test_models_are_applied_from_a_file_and_listed(
+    parley: Parley, parley_admin: Parley, catalogue: list[dict[str, Any]], tmp_path: Path, word: str
+) -> None:
+    more = catalogue[0] | {"id": word, "default": False, "template": "Say: {prompt}"}
+    file = tmp_path / "models.yaml"
+    file.write_text(json.dumps({"models": [*catalogue, more]}))
+
+    assert parley_admin("models", "apply", "-f", str(file)).out == f"added: {word}\n"
+
+    assert word in parley("models", "list").out
+    said = parley("prompt", "--model", word, "a banana").out
+    assert "“Say: a banana”" in said
+    assert "one prompt, without the messages" in said
+
+
+def test_keys_are_created_listed_and_revoked(parley_admin: Parley, word: str) -> None:
+    made = parley_admin.json("keys", "create", "--user", f"u-{word}", "--name", "laptop")
+    other = Parley(parley_admin.stack, made["secret"], parley_admin.home)
+
+    assert other.json("status")["userId"] == f"u-{word}"
+    listed = parley_admin("keys", "list").out
+    assert made["key"]["id"] in listed
+    assert made["secret"] not in listed
+    assert parley_admin("keys", "revoke", made["key"]["id"]).out == "revoked\n"
+    states = {key["id"]: key for key in parley_admin.json("keys", "list")["keys"]}
+    assert states[made["key"]["id"]]["revokedAt"]
+
+
+def test_status_says_who_is_calling(parley: Parley, parley_admin: Parley) -> None:
+    assert parley.json("status")["role"] == "user"
+    assert parley_admin.json("status")["role"] == "admin"
+    assert "unfinished" in parley("status").out
+
+
+def test_login_saves_where_the_api_is(parley: Parley) -> None:
+    away = {"PARLEY_API": "", "PARLEY_KEY": "", "PARLEY_WEBSOCKET": ""}
+    parley("status", code=3, **away)
+
+    parley("login", "--api", parley.stack.api, "--key", "-", stdin=f"{parley.key}\n", **away)
+
+    assert parley.stack.account in parley("status", **away).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code"),
+    [
+        (("prompts", "list", "--status", "lost"), {}, 2),
+        (("prompt", " "), {}, 2),
+        (("status",), {"PARLEY_KEY": "wrong"}, 3),
+        (("prompts", "show", "absent"), {}, 4),
+        (("prompt", "hello", "--model", "absent"), {}, 1),
+        (("status",), {"PARLEY_API": "http://127.0.0.1:9"}, 5),
+    ],
+)
+def test_exit_codes_mean_something(
+    parley: Parley, arguments: tuple[str, ...], environment: dict[str, str], code: int
+) -> None:
+    ended = parley(*arguments, "--json", code=code, **environment)
+
+    assert ended.out == ""
+    assert json.loads(ended.err)["error"]
