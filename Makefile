@@ -29,7 +29,12 @@ update: $(TOOLS)/.sam .venv/.synced ## Deploy changed sources into the running l
 	@.venv/bin/python -m local.update
 
 test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(TOOLS)/.node lint ## Every gate and every test (ARGS="-k name")
+ifdef ARGS
 	$(UV) run --frozen pytest $(ARGS)
+else
+	$(UV) run --frozen pytest -m "not e2e" -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(UV) run --frozen pytest -m e2e
+endif
 
 lint: .venv/.synced $(TOOLS)/.sam ## The gates: style, types, borders, template
 	.venv/bin/ruff check .
