@@ -32,8 +32,8 @@ test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(TOOLS)/.node lint ## Ever
 ifdef ARGS
 	$(UV) run --frozen pytest $(ARGS)
 else
-	$(UV) run --frozen pytest -m "not e2e" -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
-	$(UV) run --frozen pytest -m e2e
+	$(UV) run --frozen pytest -m "not e2e and not emulator" -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(UV) run --frozen pytest -m "e2e or emulator"
 endif
 
 lint: .venv/.synced $(TOOLS)/.sam ## The gates: style, types, borders, template
