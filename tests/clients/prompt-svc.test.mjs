@@ -19,7 +19,7 @@ test("addPrompt with sync answers the answer and the finished prompt", async () 
   assert.equal(prompt.status, "completed");
   assert.equal(prompt.prompt, text);
   assert.equal(prompt.runCount, 1);
-  assert.equal(prompt.maxRetries, 5);
+  assert.ok(prompt.maxRetries > 0);
   assert.equal(prompt.error ?? "", "");
   assert.ok(Date.parse(prompt.createdAt) <= Date.parse(prompt.lastRun));
 });
