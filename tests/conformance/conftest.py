@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +12,11 @@ from tests.conformance.stores import (
     new_table,
 )
 
-IMPLEMENTATIONS: list[Any] = ["memory", "moto"]
-if "PARLEY_EMULATOR" in os.environ:
-    IMPLEMENTATIONS.append(pytest.param("emulator", marks=pytest.mark.emulator))
+IMPLEMENTATIONS: list[Any] = [
+    "memory",
+    "moto",
+    pytest.param("emulator", marks=pytest.mark.emulator),
+]
 
 
 @pytest.fixture(scope="module", params=IMPLEMENTATIONS)
@@ -26,7 +27,7 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
         with moto_client() as client:
             yield "moto", client
     else:
-        yield "emulator", emulator_client()
+        yield "emulator", emulator_client(request.getfixturevalue("emulator"))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The implementations that the one specification runs against."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from parley.ports import (
     ThreadStore,
 )
 
+from local.emulator import REGION, ROOT_KEY
 from tests.conformance.table import definition
 
 START = 1_700_000_000_000
@@ -111,13 +111,13 @@ def moto_client() -> Iterator[Any]:
         )
 
 
-def emulator_client() -> Any:
-    """A client of the emulator that PARLEY_EMULATOR names by its URL."""
+def emulator_client(url: str) -> Any:
+    """A client of the emulator at this URL."""
     return boto3.client(
         "dynamodb",
-        endpoint_url=os.environ["PARLEY_EMULATOR"],
-        region_name=os.environ.get("AWS_REGION", "us-east-1"),
-        aws_access_key_id=os.environ.get("AWS_ACCESS_KEY_ID", "test"),
-        aws_secret_access_key=os.environ.get("AWS_SECRET_ACCESS_KEY", "test"),
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id=ROOT_KEY,
+        aws_secret_access_key=ROOT_KEY,
         config=client_config(8),
     )
