@@ -228,6 +228,25 @@ async def test_a_claim_that_is_never_answered_leaves_the_message_and_is_taken_ov
     assert world.prompt("a").losses == 1
 
 
+async def test_a_claim_that_is_answered_after_its_lease_starts_no_attempt() -> None:
+    # runner-1                     runner-2
+    # claims a; the answer hangs
+    #                              (the lease ends) takes over, answers, finishes
+    # gets the answer: it does not ask the model, whose context would end with an answer
+    world = World()
+    await world.add("a")
+    hold = world.conductor.hold("prompts.claim", AFTER, actor="runner-1")
+    runner = world.runner("runner-1")
+    await hold.reached.wait()
+    world.clock.skip(world.policy.lease)
+    await world.clock.run(world.run(WakeUp(ACCOUNT, "a", "t"), alone=True, deadline=1e9))
+    hold.release()
+    await world.clock.advance(5)
+    assert not runner.alive()
+    assert world.provider.asked() == ["ask a"]
+    assert (world.status("a"), world.prompt("a").run_count) == ("completed", 2)
+
+
 async def test_a_claim_on_a_turn_that_moved_is_refused() -> None:
     # runner                       api
     # reads the head: a at turn 1
@@ -388,8 +407,8 @@ async def test_a_cancel_asked_of_a_dead_runner_is_committed_by_the_sweeper() -> 
     await world.clock.advance(1)
     await killed(runner)
     await world.clock.run(world.cancel(USER, "a"))
-    world.queue.messages.clear()
-    await world.drain(sweeps=True)
+    world.clock.skip(world.policy.sweep)
+    await world.clock.run(world.sweep(5))
     assert world.status("a") == "canceled"
     assert len(world.provider.requests) == 1
 
@@ -804,6 +823,28 @@ async def test_an_id_that_is_removed_and_added_again_is_another_prompt() -> None
     assert (1, 1000) not in world.state.messages[ACCOUNT, "t"]
 
 
+async def test_a_removed_prompts_attempt_stops_although_the_id_runs_again() -> None:
+    # runner-1                     api                        runner-2
+    # streams a
+    #                              removes a, adds it again
+    #                                                         claims a: it is running
+    # looks: running, with another token: stops
+    world = World()
+    world.provider.scripts = [(SILENT,), (Wait(5), Say("New"), End())]
+    await world.add("a")
+    world.runner("runner-1")
+    await world.clock.advance(0.3)
+    await world.clock.run(world.remove(USER, "a"))
+    await world.add("a")
+    world.runner("runner-2")
+    await world.clock.advance(0.3)
+    assert (world.status("a"), len(world.provider.open)) == ("running", 2)
+    await world.clock.advance(1)
+    assert (world.status("a"), len(world.provider.open)) == ("running", 1)
+    await world.clock.advance(10)
+    assert world.answer("a").text == "New"
+
+
 async def test_an_eviction_does_not_touch_the_prompt_that_took_the_id() -> None:
     # remove 1                     remove 2, accept
     # reads a at turn 1
@@ -935,17 +976,42 @@ async def test_a_sweep_stops_when_its_time_is_used_up_and_the_next_one_goes_on()
 
 async def test_a_prompt_that_cannot_be_looked_at_keeps_no_other_waiting() -> None:
     world = World()
-    for n in range(3):
+    for n in range(25):
         await world.add(f"p{n}", f"t{n}")
     world.queue.messages.clear()
     world.clock.skip(world.policy.sweep)
     world.conductor.fail("prompts.prompt", BEFORE, Busy("throttled"))
     with pytest.raises(Busy):
         await world.clock.run(world.sweep(5))
-    assert len(world.queue.messages) == 2
+    assert len(world.queue.messages) == 24
     assert await world.clock.run(world.sweep(5)) == 1
     await world.drain()
     assert world.open_turns() == []
+
+
+async def test_a_deletion_that_fails_keeps_no_other_waiting() -> None:
+    world = World()
+    for name in ("t1", "t2"):
+        await world.add(name, name)
+        await world.clock.run(world.delete_thread(USER, name, 0))
+    world.conductor.fail("threads.delete_page", BEFORE, Busy("throttled"))
+    with pytest.raises(Busy):
+        await world.clock.run(world.sweep(5))
+    assert len(world.state.deletions) == 1
+    await world.clock.run(world.sweep(5))
+    assert world.state.prompts == {}
+
+
+async def test_the_sweeper_wakes_what_lost_its_runner_alone() -> None:
+    world = World()
+    world.provider.scripts = [(SILENT,)]
+    await world.add("a")
+    runner = world.runner()
+    await world.clock.advance(1)
+    await killed(runner)
+    world.clock.skip(world.policy.sweep)
+    await world.clock.run(world.sweep(5))
+    assert world.queue.sent[-1] == (WakeUp(ACCOUNT, "a", "t"), True)
 
 
 async def test_a_lost_wake_up_costs_two_sweeps_at_most() -> None:

@@ -15,7 +15,7 @@ DEEP = EXAMPLES > 0
 STEPS = 400 if DEEP else 250
 
 PROFILE = settings(
-    max_examples=EXAMPLES or 300,
+    max_examples=EXAMPLES or 1000,
     deadline=None,
     derandomize=not DEEP,
     database=None,

@@ -113,6 +113,10 @@ class Attempt:
 
     async def run(self) -> Verdict:
         """Work until the first of answer, lost lease, cancel or limit. Writes nothing final."""
+        if not self.valid():
+            # The claim was answered so late that its lease is over: another attempt may
+            # have answered by now, and the model would be asked to go on from that.
+            return LeaseLost()
         looking = asyncio.ensure_future(self.delivery.keep_looking())
         # In the order of who wins when several are over at the same moment.
         racers: list[Coroutine[Any, Any, Verdict]] = [
