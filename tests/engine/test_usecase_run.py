@@ -15,7 +15,7 @@ from parley.core.errors import (
 )
 from parley.core.model import Catalogue, Model
 from parley.core.prompt import Attempt, Outcome, Status, Usage
-from parley.core.thread import QUESTION
+from parley.core.thread import QUESTION, render, rendered_size
 from parley.ports import WakeUp
 from parley.usecases.run import Again, Done
 
@@ -209,6 +209,30 @@ async def test_the_provider_gets_the_secret_the_model_and_the_template() -> None
     assert (first.model, first.api_key, first.messages) == (model, "sk-1", ())
     assert first.completion == "Q: why {prompt}? A:"
     assert second.completion == "why?why?"
+
+
+async def test_a_template_that_multiplies_its_prompt_is_refused_before_it_is_filled_in() -> None:
+    world = World()
+    await world.add("fits", text="x" * 100, template="{prompt}" * 100)
+    await look(world, "fits")
+    # As stored before the limit was checked on the way in.
+    await world.add("huge", text="x" * TEXT_LIMIT_BYTES)
+    question = world.state.messages[ACCOUNT, "t"][2, QUESTION]
+    huge = replace(question, template="{prompt}" * 4)
+    world.state.messages[ACCOUNT, "t"][2, QUESTION] = huge
+    await look(world, "huge")
+    assert world.status("fits") == "completed"
+    assert (world.status("huge"), world.prompt("huge").error_code) == ("abandoned", "too_large")
+    assert world.prompt("huge").attempts[-1].outcome is Outcome.REFUSED
+    assert len(world.provider.requests) == 1
+
+
+@pytest.mark.parametrize("template", ["", "{prompt}", "é{prompt}ü{prompt}", "{{prompt}}", "{promp"])
+@pytest.mark.parametrize("text", ["", "x", "ß{prompt}"])
+def test_the_size_of_a_filled_template_is_known_before_it_is_filled(
+    template: str, text: str
+) -> None:
+    assert rendered_size(template, text) == len(render(template, text).encode())
 
 
 @pytest.mark.parametrize("name", ["threads.context", "accounts.catalogue"])

@@ -6,6 +6,11 @@ from enum import StrEnum
 TITLE_LENGTH = 100
 DEFAULT_TITLE = "New chat"
 
+# Where a template of the completions call has its question, and how large the two may get
+# together: a question of 300 KB, named often enough, would fill the runner's memory.
+PLACEHOLDER = "{prompt}"
+COMPLETION_LIMIT_BYTES = 1024 * 1024
+
 
 class Role(StrEnum):
     """Who speaks."""
@@ -69,3 +74,22 @@ def title_of(text: str) -> str:
 def answer_id(prompt_id: str, turn: int) -> str:
     """The id of a prompt's answer, derived so that a repeated finish writes the same one."""
     return f"msg_{prompt_id}.{turn}"
+
+
+def rendered_size(template: str, text: str) -> int:
+    """The UTF-8 bytes of `render`'s result, known without making it."""
+    places = template.count(PLACEHOLDER)
+    growth = _size(text) - len(PLACEHOLDER)
+    return _size(template) + places * growth
+
+
+def render(template: str, text: str) -> str:
+    """The template with the question in its places.
+
+    Only for what `rendered_size` found to be within `COMPLETION_LIMIT_BYTES`.
+    """
+    return template.replace(PLACEHOLDER, text)
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))

@@ -17,7 +17,13 @@ from parley.core.events import message_frame
 from parley.core.model import Model
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt, Status, Usage
-from parley.core.thread import QUESTION, Message
+from parley.core.thread import (
+    COMPLETION_LIMIT_BYTES,
+    QUESTION,
+    Message,
+    render,
+    rendered_size,
+)
 from parley.ports import (
     Clock,
     Finished,
@@ -236,7 +242,10 @@ def _provider_request(
 ) -> ProviderRequest:
     template = question.template or model.template
     if template:
-        completion = template.replace("{prompt}", question.text)
+        if rendered_size(template, question.text) > COMPLETION_LIMIT_BYTES:
+            detail = f"the template with its prompts is over {COMPLETION_LIMIT_BYTES} bytes"
+            raise ProviderFailed("too_large", detail, retryable=False)
+        completion = render(template, question.text)
         return ProviderRequest(model=model, api_key=api_key, completion=completion)
     messages = tuple((message.role.value, message.text) for message in context)
     return ProviderRequest(model=model, api_key=api_key, messages=messages)
