@@ -92,8 +92,8 @@ def test_a_wake_up_outlives_every_retry_of_its_prompt_before_it_is_redriven():
 
 @pytest.mark.parametrize("limit", MAIN["Parameters"]["AttemptLimitSeconds"]["AllowedValues"])
 def test_visibility_is_six_times_the_runners_time_out_which_outlives_the_attempt(limit):
-    figures = MAIN["Mappings"]["Attempt"][str(limit)]
-    assert figures["RunnerTimeout"] == limit + 60
+    figures = MAIN["Mappings"]["Attempt"][limit]
+    assert figures["RunnerTimeout"] == int(limit) + 60
     assert figures["RunnerTimeout"] <= 900
     assert figures["Visibility"] == 6 * figures["RunnerTimeout"]
     for name in ("Queue", "SoloQueue"):
