@@ -13,9 +13,8 @@ from parley.usecases.run import Again, Done, Result
 
 # Attempts end themselves so long before Lambda would end them, to write how they ended.
 RESERVE_SECONDS = 20
-# An attempt with less time than this would only be one that fails.
-SHORTEST_ATTEMPT_SECONDS = 5
-TRY_SOON = Again(5)
+SOON_SECONDS = 5
+LATEST_SECONDS = 900
 
 engine = runner_engine(read(RunnerSettings))
 loop = KeptLoop()
@@ -33,14 +32,14 @@ async def batch(records: list[dict[str, Any]], left: float) -> list[str]:
     """Works on all records at once for `left` seconds; ids of those that are not done."""
     deadline = engine.clock.monotonic() + left
     alone = len(records) == 1
-    done = await asyncio.gather(*(settled(record, left, deadline, alone) for record in records))
+    done = await asyncio.gather(*(settled(record, deadline, alone) for record in records))
     return [record["messageId"] for record, ok in zip(records, done, strict=True) if not ok]
 
 
-async def settled(record: dict[str, Any], left: float, deadline: float, alone: bool) -> bool:
+async def settled(record: dict[str, Any], deadline: float, alone: bool) -> bool:
     """True if the message may be deleted. Whatever goes wrong stays with this one record."""
     try:
-        result = await look(record, left, deadline, alone)
+        result = await look(record, deadline, alone)
         if isinstance(result, Again):
             await engine.receipts.postpone(
                 record["receiptHandle"], record["eventSourceARN"], result.seconds
@@ -53,16 +52,23 @@ async def settled(record: dict[str, Any], left: float, deadline: float, alone: b
         return False
 
 
-async def look(record: dict[str, Any], left: float, deadline: float, alone: bool) -> Result:
+async def look(record: dict[str, Any], deadline: float, alone: bool) -> Result:
     """What is to become of a message."""
     wake_up = parse_wake_up(record["body"])
     if wake_up is None:
         await engine.dead_letters.set_aside(record["messageId"], record["body"])
         return Done()
-    if left < SHORTEST_ATTEMPT_SECONDS:
-        return Again(1)
     try:
         return await engine.run(wake_up, alone=alone, deadline=deadline)
     except (TransitionRefused, Busy, Unavailable) as error:
-        logger.warning("trying soon", extra={"error": type(error).__name__})
-        return TRY_SOON
+        logger.warning("trying later", extra={"error": type(error).__name__})
+        return Again(pause(int(record["attributes"]["ApproximateReceiveCount"])))
+
+
+def pause(receives: int) -> int:
+    """Seconds until a message is tried again: twice as long each time.
+
+    The queue gives a message up after 50 receives: with a steady pause, some minutes of
+    throttling would move a whole backlog of healthy wake-ups to the dead letters.
+    """
+    return int(min(SOON_SECONDS * 2 ** min(receives - 1, 10), LATEST_SECONDS))

@@ -7,12 +7,14 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import aiohttp
 import pytest
+from parley.adapters import openai_provider
 from parley.adapters.openai_provider import EVENT_BYTES, OpenAIProvider
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
@@ -298,11 +300,23 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         ("header", "seconds"),
-        [("7", 7.0), ("0.5", 0.5), ("soon", None), ("nan", None), ("-1", None), ("", None)],
+        [
+            ("7", 7.0),
+            ("0.5", 0.5),
+            ("soon", None),
+            ("nan", None),
+            ("-1", None),
+            ("", None),
+            ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ],
     )
     async def test_retry_after_in_seconds(self, dev, provider, header, seconds):
         await dev.told(fail={"status": 429, "retry_after": header})
         assert (await failure(provider, asking(dev.base_url))).retry_after == seconds
+
+    async def test_a_finish_reason_is_no_place_for_a_text(self, dev, provider):
+        await dev.told(answer="yes", finish_reason="x" * 200_000)
+        assert (await collected(provider, asking(dev.base_url)))[-1].finish_reason == "x" * 64
 
     async def test_retry_after_as_a_date(self, dev, provider):
         when = datetime.now(UTC) + timedelta(hours=1)
@@ -601,3 +615,18 @@ async def test_logs_hold_neither_key_nor_text(dev, provider, caplog):
     assert caplog.records
     assert KEY not in caplog.text
     assert "very private" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("base_url", "field"),
+    [
+        ("https://api.openai.com/v1", "max_completion_tokens"),
+        ("https://mine.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("https://llm.example.com/v1", "max_tokens"),
+        ("https://openai.com.example.com/v1", "max_tokens"),
+    ],
+)
+def test_the_bound_of_an_answer_has_the_name_that_the_provider_knows(base_url, field):
+    model = Model("m", base_url, "m", max_tokens=800)
+    assert openai_provider._bound_of_answer(model) == {field: 800}
+    assert openai_provider._bound_of_answer(replace(model, max_tokens=0)) == {}

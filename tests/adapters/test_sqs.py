@@ -76,22 +76,6 @@ async def test_a_suspect_is_woken_alone(client: Any, calls: AwsCalls) -> None:
     assert received(client, many) == []
 
 
-@pytest.mark.parametrize(("asked", "sent"), [(7, 7), (5000, 900), (-1, 0)])
-async def test_a_delay_is_kept_within_what_the_queue_can(
-    client: Any, calls: AwsCalls, asked: int, sent: int
-) -> None:
-    url = queue(client, "many")
-    seen: list[int] = []
-    client.meta.events.register(
-        "provide-client-params.sqs.SendMessage",
-        lambda params, **_: seen.append(params["DelaySeconds"]),
-    )
-
-    await SqsWakeUps(calls, url, url).send(WAKE_UP, delay_seconds=asked)
-
-    assert seen == [sent]
-
-
 @pytest.mark.parametrize(
     "body",
     [

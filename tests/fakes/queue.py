@@ -32,9 +32,9 @@ class FakeQueue:
         self.messages: list[Queued] = []
         self.sent: list[tuple[WakeUp, bool]] = []
 
-    async def send(self, wake_up: WakeUp, *, alone: bool = False, delay_seconds: int = 0) -> None:
+    async def send(self, wake_up: WakeUp, *, alone: bool = False) -> None:
         self.sent.append((wake_up, alone))
-        visible_at = self.clock.monotonic() + delay_seconds
+        visible_at = self.clock.monotonic()
         self.messages.append(Queued(len(self.sent), wake_up, alone, visible_at))
 
     def visible(self, *, alone: bool) -> list[Queued]:

@@ -101,6 +101,7 @@ def record(handle: str, body: str) -> dict[str, Any]:
         "messageId": f"message-{handle}",
         "receiptHandle": handle,
         "body": body,
+        "attributes": {"ApproximateReceiveCount": "1"},
         "eventSource": "aws:sqs",
         "eventSourceARN": QUEUE_ARN,
     }

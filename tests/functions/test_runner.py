@@ -145,13 +145,9 @@ def test_a_dead_letter_redriven_in_the_console_is_a_harmless_wake_up(stage: Stag
     assert stage.world.status("p1") == "abandoned"
 
 
-def test_without_time_for_an_attempt_none_is_started(stage: Stage) -> None:
-    stage.add("p1")
-
-    assert stage.handled(stage.received(), remaining=24) == ["message-1.1"]
-
-    assert stage.world.status("p1") == "scheduled"
-    assert stage.visible_in() == [1]
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 5), (2, 10), (5, 80), (9, 900), (49, 900)])
+def test_what_stays_contended_is_tried_ever_later(receives: int, seconds: int) -> None:
+    assert app.pause(receives) == seconds
 
 
 def test_an_attempt_ends_itself_before_lambda_does(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from parley.adapters.dynamodb_subscribers import DynamoSubscribers
 from parley.adapters.dynamodb_table import Table, dynamodb_calls
 from parley.adapters.dynamodb_threads import DynamoThreads
 from parley.adapters.sqs import SqsDeadLetters, SqsWakeUps, sqs_calls
-from parley.adapters.system import RandomIds, SystemClock
+from parley.adapters.system import RandomIds, SystemClock, WakefulClock
 from parley.core.policy import Policy
 from parley.observability import PromptsObserver
 from parley.ports import (
@@ -98,10 +98,11 @@ def api_engine(settings: ApiSettings) -> Api:
     """What `functions/api` serves."""
     made = parts(settings, settings.policy)
     prompts, threads, clock, ids = made.prompts, made.threads, made.clock, made.ids
-    models = Models(made.catalogues)
+    memory = WakefulClock()
+    models = Models(made.catalogues, memory.monotonic)
     retry = Retry(prompts, made.ending, clock, ids, made.policy)
     return Api(
-        authenticate=Authenticate(made.keys),
+        authenticate=Authenticate(made.keys, memory.monotonic),
         accept=Accept(prompts, models, made.wake_ups, clock, ids, made.policy),
         read=ReadPrompts(prompts, threads, clock, made.policy),
         cancel=Cancel(prompts, made.ending, clock, made.policy),
@@ -123,7 +124,7 @@ def socket_engine(settings: SocketSettings) -> Socket:
     """What `functions/socket` serves."""
     made = parts(settings, Policy())
     return Socket(
-        authenticate=Authenticate(made.keys),
+        authenticate=Authenticate(made.keys, WakefulClock().monotonic),
         follow=Follow(
             subscribers=made.subscribers,
             prompts=made.prompts,

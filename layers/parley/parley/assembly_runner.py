@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from parley.adapters.openai_provider import OpenAIProvider
 from parley.adapters.secrets import ParameterStoreSecrets, parameter_store_calls
 from parley.adapters.sqs import SqsDeadLetters, SqsReceipts
+from parley.adapters.system import WakefulClock
 from parley.assembly import parts
 from parley.observability import PromptsObserver
 from parley.ports import Clock, DeadLetters, Receipts
@@ -28,12 +29,13 @@ def runner_engine(settings: RunnerSettings) -> Runner:
     """What `functions/runner` works with, on AWS."""
     made = parts(settings, settings.policy)
     dead_letters = SqsDeadLetters(made.queues, settings.dlq_url)
+    memory = WakefulClock()
     ports = AttemptPorts(
         prompts=made.prompts,
         threads=made.threads,
         subscribers=made.subscribers,
-        models=Models(made.catalogues),
-        secrets=ParameterStoreSecrets(settings.secrets_prefix, parameter_store_calls(), made.clock),
+        models=Models(made.catalogues, memory.monotonic),
+        secrets=ParameterStoreSecrets(settings.secrets_prefix, parameter_store_calls(), memory),
         provider=OpenAIProvider(
             connect_seconds=settings.connect_seconds,
             first_token_seconds=settings.first_token_seconds,

@@ -8,6 +8,7 @@ Traces are Lambda's own (the template's `Tracing`): Powertools' Tracer needs the
 which would weigh on every cold start, traced or not. The logs carry the trace id.
 """
 
+import logging
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -27,6 +28,11 @@ NAMESPACE = "Parley"
 
 logger = Logger()
 metrics = Metrics(namespace=NAMESPACE)
+
+# What adapters log through the standard library comes in the same form.
+_adapters = logging.getLogger("parley")
+_adapters.handlers = [logger.registered_handler]
+_adapters.propagate = False
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 

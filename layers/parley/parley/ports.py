@@ -7,7 +7,7 @@ whether the call took effect.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -187,6 +187,25 @@ class PromptStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadChanges:
+    """What to change of a thread; None keeps what is stored."""
+
+    title: str | None = None
+    user_ids: tuple[str, ...] | None = None
+    topic_ids: tuple[str, ...] | None = None
+
+    def applied(self, thread: Thread, now: int) -> Thread:
+        """The thread with these changes."""
+        return replace(
+            thread,
+            title=thread.title if self.title is None else self.title,
+            user_ids=thread.user_ids if self.user_ids is None else self.user_ids,
+            topic_ids=thread.topic_ids if self.topic_ids is None else self.topic_ids,
+            updated_at=now,
+        )
+
+
 class ThreadStore(Protocol):
     """Threads and messages as chat-svc shows them, and as context."""
 
@@ -201,8 +220,13 @@ class ThreadStore(Protocol):
     async def create_thread(self, thread: Thread) -> None:
         """Raises Conflict if the id exists, ThreadDeleted if it is marked deleted."""
 
-    async def update_thread(self, thread: Thread) -> None:
-        """Replace title, users and topics. Raises NotFound if it is absent or deleted."""
+    async def update_thread(
+        self, account: str, thread_id: str, changes: ThreadChanges, now: int
+    ) -> Thread:
+        """Change what is given and nothing else; the thread as it is then.
+
+        Raises NotFound if it is absent or deleted.
+        """
 
     async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
         """Mark deleted, and make the rest of the deletion due; None if it never existed."""
@@ -389,7 +413,7 @@ class DeadLetter:
 class WakeUps(Protocol):
     """The queue of wake-ups. Any of them may be lost, doubled, late or a ghost (I11)."""
 
-    async def send(self, wake_up: WakeUp, *, alone: bool = False, delay_seconds: int = 0) -> None:
+    async def send(self, wake_up: WakeUp, *, alone: bool = False) -> None:
         """`alone`: to the queue whose messages run one in an invocation."""
 
 

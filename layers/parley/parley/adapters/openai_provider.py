@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 from openai import (
@@ -28,10 +29,13 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 
 from parley.core.errors import ProviderFailed
+from parley.core.model import Model
 from parley.core.prompt import Usage
 from parley.ports import Finished, ProviderRequest, TextDelta
 
 DETAIL_LENGTH = 500
+REASON_LENGTH = 64
+TOKENS_CAP = 10**9
 # A stream may be long, one event of it may not: the package would collect it in memory.
 EVENT_BYTES = 1024 * 1024
 # How long a whole answer waits for its usage and for the end of the stream.
@@ -121,10 +125,10 @@ class OpenAIProvider:
         return await client.chat.completions.create(
             model=request.model.provider_model,
             messages=messages,
-            max_tokens=request.model.max_tokens or Omit(),
             stream=True,
             stream_options={"include_usage": True},
             extra_headers=headers,
+            extra_body=_bound_of_answer(request.model),
         )
 
     def _client(self, base_url: str) -> AsyncOpenAI:
@@ -174,14 +178,14 @@ class _Answer:
             text = "".join(self._take_choice(choice) for choice in choices)
             usage = getattr(chunk, "usage", None)
             if usage is not None:
-                self.usage = Usage(int(usage.prompt_tokens), int(usage.completion_tokens))
+                self.usage = Usage(_tokens(usage.prompt_tokens), _tokens(usage.completion_tokens))
         except (AttributeError, TypeError, ValueError):
             raise _malformed("a chunk of the stream has an unknown shape") from None
         return _without_surrogates(text)
 
     def _take_choice(self, choice: Any) -> str:
         """The text of a choice of either call: chat has it in a delta."""
-        self.finish_reason = str(choice.finish_reason or self.finish_reason)
+        self.finish_reason = str(choice.finish_reason or self.finish_reason)[:REASON_LENGTH]
         if self.finish_reason == "error":
             self.finish_reason = ""
             raise ProviderFailed("server_error", "finish_reason is error", retryable=True)
@@ -310,13 +314,29 @@ def _detail(body: object, key: str, prefix: str = "") -> str:
     return (text.replace(key, "[key]") if key else text)[:DETAIL_LENGTH]
 
 
+def _bound_of_answer(model: Model) -> dict[str, int]:
+    """How a chat's answer is bounded: OpenAI has renamed the field, and its newer models
+    refuse the name that everybody else understands.
+    """
+    if not model.max_tokens:
+        return {}
+    host = urlsplit(model.base_url).hostname or ""
+    renamed = host.endswith((".openai.com", ".openai.azure.com"))
+    return {"max_completion_tokens" if renamed else "max_tokens": model.max_tokens}
+
+
+def _tokens(count: Any) -> int:
+    """A count that can be stored: providers are not to be trusted with the size of an item."""
+    return min(max(int(count), 0), TOKENS_CAP)
+
+
 def _retry_after(value: str) -> float | None:
     """Seconds, from either form of the header; None if it is absent or neither."""
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value.strip()):
         return float(value)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # "-0000" gives a time without a zone; it means UTC, too.
     when = when if when.tzinfo else when.replace(tzinfo=UTC)

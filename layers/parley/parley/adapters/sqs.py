@@ -18,7 +18,6 @@ from parley.core.access import ID_PATTERN
 from parley.ports import DeadLetter, WakeUp
 
 ACCOUNT_PATTERN = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}")
-DELAY_CAP_SECONDS = 15 * 60
 VISIBILITY_CAP_SECONDS = 12 * 60 * 60
 TAKEN_SECONDS = 60
 BATCH = 10
@@ -78,7 +77,7 @@ class SqsWakeUps:
         self._queue_url = queue_url
         self._solo_queue_url = solo_queue_url
 
-    async def send(self, wake_up: WakeUp, *, alone: bool = False, delay_seconds: int = 0) -> None:
+    async def send(self, wake_up: WakeUp, *, alone: bool = False) -> None:
         body = {"account": wake_up.account, "promptId": wake_up.prompt_id}
         if wake_up.thread_id:
             body["threadId"] = wake_up.thread_id
@@ -87,7 +86,6 @@ class SqsWakeUps:
             QueueUrl=self._solo_queue_url if alone else self._queue_url,
             MessageBody=json.dumps(body, separators=(",", ":")),
             MessageGroupId=wake_up.account,
-            DelaySeconds=min(max(delay_seconds, 0), DELAY_CAP_SECONDS),
         )
 
 

@@ -18,6 +18,23 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class WakefulClock(SystemClock):
+    """A clock for what may be remembered only so long: keys, secrets, catalogues.
+
+    Between invocations an execution environment is frozen, and a monotonic clock may stand
+    still meanwhile: "for a minute" would become hours. So this one moves by whichever of
+    the two clocks has moved further. (A lease needs no such thing: an attempt never spans
+    invocations, and a wall clock that is set forward must not end it.)
+    """
+
+    def __init__(self) -> None:
+        self._wall = time.time()
+        self._steady = time.monotonic()
+
+    def monotonic(self) -> float:
+        return max(time.time() - self._wall, time.monotonic() - self._steady)
+
+
 class RandomIds:
     """`ports.Ids`.
 
