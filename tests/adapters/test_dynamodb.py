@@ -21,7 +21,7 @@ from parley.core.errors import (
 from parley.core.lifecycle import Failure
 from parley.core.prompt import Status
 from parley.core.thread import Message
-from parley.ports import LiveText, PromptQuery, Subscriber
+from parley.ports import LiveText, PromptQuery, Subscriber, ThreadChanges
 
 from tests.conformance.material import (
     ACCOUNT,
@@ -248,15 +248,6 @@ async def test_a_count_goes_through_all_pages_up_to_its_cap(stores: Stores, clie
     assert meter.calls == {"Query": 1}
 
 
-async def test_no_more_users_than_a_transaction_holds(stores: Stores) -> None:
-    users = tuple(f"u{number}" for number in range(91))
-    with pytest.raises(Invalid):
-        await stores.threads.create_thread(a_thread(user_ids=users))
-    await stores.threads.create_thread(a_thread(user_ids=users[:90]))
-    with pytest.raises(Invalid):
-        await stores.threads.update_thread(a_thread(user_ids=users))
-
-
 def overtake(stores: Stores, store: Any, meanwhile: Any, times: int = 1) -> None:
     """Let `meanwhile` happen between the reads and the write of the next call."""
     transact = store._table.transact
@@ -273,6 +264,10 @@ def overtake(stores: Stores, store: Any, meanwhile: Any, times: int = 1) -> None
     store._table.transact = overtaken
 
 
+def users(user_ids: tuple[str, ...]) -> ThreadChanges:
+    return ThreadChanges(user_ids=user_ids)
+
+
 async def listed(stores: Stores, user_id: str) -> bool:
     return bool((await stores.threads.threads(ACCOUNT, user_id, 5, "")).items)
 
@@ -283,10 +278,10 @@ async def test_users_added_by_two_calls_at_once_end_in_the_lists_of_the_last(
     await stores.threads.create_thread(a_thread())
 
     async def meanwhile() -> None:
-        await stores.threads.update_thread(a_thread(user_ids=("bob",)))
+        await stores.threads.update_thread(ACCOUNT, "t1", users(("bob",)), NOW)
 
     overtake(stores, stores.threads, meanwhile)
-    await stores.threads.update_thread(a_thread(user_ids=("cid",)))
+    await stores.threads.update_thread(ACCOUNT, "t1", users(("cid",)), NOW)
     stored = await stores.threads.thread(ACCOUNT, "t1")
     assert stored is not None
     assert stored.user_ids == ("cid",)
@@ -294,16 +289,31 @@ async def test_users_added_by_two_calls_at_once_end_in_the_lists_of_the_last(
     assert await listed(stores, "cid")
 
 
+async def test_a_change_of_the_title_does_not_bring_back_who_was_taken_away_meanwhile(
+    stores: Stores,
+) -> None:
+    await stores.threads.create_thread(a_thread(user_ids=("bob", "cid")))
+
+    async def meanwhile() -> None:
+        await stores.threads.update_thread(ACCOUNT, "t1", users(("cid",)), NOW)
+
+    overtake(stores, stores.threads, meanwhile)
+    changed = await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges("new"), NOW)
+    assert (changed.title, changed.user_ids) == ("new", ("cid",))
+    assert await stores.threads.thread(ACCOUNT, "t1") == changed
+    assert not await listed(stores, "bob")
+
+
 async def test_an_update_that_is_overtaken_again_and_again_is_busy(stores: Stores) -> None:
     await stores.threads.create_thread(a_thread())
     names = iter(range(100))
 
     async def meanwhile() -> None:
-        await stores.threads.update_thread(a_thread(user_ids=(f"u{next(names)}",)))
+        await stores.threads.update_thread(ACCOUNT, "t1", users((f"u{next(names)}",)), NOW)
 
     overtake(stores, stores.threads, meanwhile, times=9)
     with pytest.raises(Busy):
-        await stores.threads.update_thread(a_thread(user_ids=("cid",)))
+        await stores.threads.update_thread(ACCOUNT, "t1", users(("cid",)), NOW)
 
 
 async def test_a_message_deleted_while_it_is_replaced_does_not_come_back(

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from parley.core.errors import Conflict, Invalid, NotFound, ThreadDeleted
-from parley.core.thread import ANSWER, QUESTION, Message, Role
+from parley.core.thread import ANSWER, MEMBERS_CAP, QUESTION, Message, Role
+from parley.ports import ThreadChanges
 
 from tests.conformance.material import (
     ACCOUNT,
@@ -101,33 +102,51 @@ async def test_an_update_changes_title_users_and_topics_only(stores: Stores) -> 
     thread = a_thread(user_ids=("bob", "cid"), topic_ids=("x",))
     await stores.threads.create_thread(thread)
 
-    changed = replace(
-        thread,
-        title="other",
-        user_ids=("bob", "dan", "ann"),
-        topic_ids=(),
-        updated_at=NOW,
-        created_by="eve",
-        next_turn=99,
-    )
-    await stores.threads.update_thread(changed)
+    changes = ThreadChanges("other", ("bob", "dan", "ann"), ())
+    changed = await stores.threads.update_thread(ACCOUNT, "t1", changes, NOW)
 
-    stored = await stores.threads.thread(ACCOUNT, "t1")
-    assert stored == replace(changed, created_by="ann", next_turn=1)
+    wanted = {"title": "other", "user_ids": ("bob", "dan", "ann"), "topic_ids": ()}
+    assert changed == replace(thread, updated_at=NOW, **wanted)
+    assert await stores.threads.thread(ACCOUNT, "t1") == changed
     lists = {user: await listed(stores, user) for user in ("ann", "bob", "cid", "dan")}
     assert lists == {"ann": ["t1"], "bob": ["t1"], "cid": [], "dan": ["t1"]}
 
-    await stores.threads.update_thread(replace(changed, user_ids=()))
+    await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges(user_ids=()), NOW)
     assert await listed(stores, "bob") == []
+
+
+async def test_an_update_keeps_what_it_does_not_give(stores: Stores) -> None:
+    thread = a_thread(user_ids=("bob",), topic_ids=("x",))
+    await stores.threads.create_thread(thread)
+    given = (
+        ThreadChanges(title="other"),
+        ThreadChanges(user_ids=("cid",)),
+        ThreadChanges(topic_ids=("y",)),
+    )
+    for changes in given:
+        thread = changes.applied(thread, NOW)
+        assert await stores.threads.update_thread(ACCOUNT, "t1", changes, NOW) == thread
+    assert (thread.title, thread.user_ids, thread.topic_ids) == ("other", ("cid",), ("y",))
+
+
+async def test_all_the_users_that_a_thread_can_have_can_be_replaced(stores: Stores) -> None:
+    before = tuple(f"a{number}" for number in range(MEMBERS_CAP))
+    after = tuple(f"b{number}" for number in range(MEMBERS_CAP))
+    await stores.threads.create_thread(a_thread(user_ids=before))
+
+    await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges(user_ids=after), NOW)
+
+    assert await listed(stores, "a0") == []
+    assert await listed(stores, f"b{MEMBERS_CAP - 1}") == ["t1"]
 
 
 async def test_an_update_needs_a_living_thread(stores: Stores) -> None:
     with pytest.raises(NotFound):
-        await stores.threads.update_thread(a_thread())
+        await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges("x"), NOW)
     await stores.threads.create_thread(a_thread())
     await stores.threads.mark_deleted(ACCOUNT, "t1", NOW)
     with pytest.raises(NotFound):
-        await stores.threads.update_thread(a_thread())
+        await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges("x"), NOW)
 
 
 async def test_a_deleted_thread_keeps_its_mark_and_leaves_the_lists(stores: Stores) -> None:

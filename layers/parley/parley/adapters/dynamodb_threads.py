@@ -49,13 +49,12 @@ from parley.adapters.dynamodb_table import (
     Table,
     TransactionFailed,
 )
-from parley.core.errors import Busy, Conflict, Invalid, NotFound, ThreadDeleted, TurnTaken
+from parley.core.errors import Busy, Conflict, NotFound, ThreadDeleted, TurnTaken
 from parley.core.thread import QUESTION, Message, Thread
-from parley.ports import Page
+from parley.ports import Page, ThreadChanges
 
 CONTEXT_PAGE = 40
 LIST_PAGE = 100
-MEMBERS_CAP = 90
 TOMBSTONE_SECONDS = 7 * 24 * 60 * 60
 NO_THREAD = "no such thread"
 
@@ -102,7 +101,6 @@ class DynamoThreads:
         ]
 
     async def create_thread(self, thread: Thread) -> None:
-        _check_members(thread)
         now_seconds = self._table.now_seconds()
         try:
             await self._table.transact(new_thread_writes(thread, now_seconds))
@@ -112,20 +110,23 @@ class DynamoThreads:
             except TurnTaken:
                 raise Conflict("a thread with this id exists") from None
 
-    async def update_thread(self, thread: Thread) -> None:
-        """Race: two calls change the users at once. The lists of users are kept by what
-        was read, so the second reads again, or its additions would stay in no list.
+    async def update_thread(
+        self, account: str, thread_id: str, changes: ThreadChanges, now: int
+    ) -> Thread:
+        """Race: one call takes a user away while another changes the title. What is not
+        given is merged with the very read that the write's condition is on, so the second
+        reads again: it would bring the user back otherwise, or leave a list behind.
         """
-        _check_members(thread)
         for _ in range(ATTEMPTS):
-            stored = await self.thread(thread.account, thread.id)
+            stored = await self.thread(account, thread_id)
             if stored is None or stored.deleted:
                 raise NotFound(NO_THREAD)
+            changed = changes.applied(stored, now)
             try:
-                await self._table.transact(_replacing(stored, thread))
+                await self._table.transact(_replacing(stored, changed))
             except TransactionFailed:
                 continue
-            return
+            return changed
         raise Busy(BUSY)
 
     async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
@@ -299,33 +300,24 @@ def _is_question(item: Item) -> bool:
     return item["sk"].startswith("m#") and message_place(item["sk"])[1] == QUESTION
 
 
-def _check_members(thread: Thread) -> None:
-    """A thread and its members are written in one transaction, which has a limit."""
-    if len(thread.user_ids) > MEMBERS_CAP:
-        raise Invalid(f"a thread can have {MEMBERS_CAP} users at most")
-
-
-def _replacing(stored: Thread, thread: Thread) -> list[Write]:
-    """The thread's new title, users and topics, and the users' lists brought along."""
-    changed = replace(
-        stored,
-        title=thread.title,
-        user_ids=thread.user_ids,
-        topic_ids=thread.topic_ids,
-        updated_at=thread.updated_at,
-    )
+def _replacing(stored: Thread, changed: Thread) -> list[Write]:
+    """The thread's title, users and topics as they are to be, and the users' lists with them."""
     attributes = thread_attributes(changed)
     moving = ("title", "user_ids", "topic_ids", "updated_at")
-    as_read = Condition("attribute_not_exists(#user_ids)")
-    if stored.user_ids:
-        as_read = Condition("#user_ids = :read", {":read": list(stored.user_ids)})
+    read = thread_attributes(stored)
+    as_read = {
+        name: f"#{name} = :read_{name}" if name in read else f"attribute_not_exists(#{name})"
+        for name in ("title", "user_ids", "topic_ids")
+    }
     update = Update(
-        thread_key(thread.account, thread.id),
+        thread_key(changed.account, changed.id),
         sets={name: attributes[name] for name in moving if name in attributes},
         removes=[name for name in moving if name not in attributes],
         condition=Condition(
-            f"attribute_exists(#pk) AND attribute_not_exists(#deleted) AND {as_read.text}",
-            as_read.values,
+            " AND ".join(
+                ("attribute_exists(#pk)", "attribute_not_exists(#deleted)", *as_read.values())
+            ),
+            {f":read_{name}": read[name] for name in as_read if name in read},
         ),
     )
     added = members(changed) - members(stored)

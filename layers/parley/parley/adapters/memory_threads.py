@@ -11,9 +11,7 @@ from parley.core.errors import (
     ThreadDeleted,
 )
 from parley.core.thread import QUESTION, Message, Thread
-from parley.ports import (
-    Page,
-)
+from parley.ports import Page, ThreadChanges
 
 
 class MemoryThreads:
@@ -59,15 +57,12 @@ class MemoryThreads:
             raise Conflict("a thread with this id exists")
         self.state.threads[thread.account, thread.id] = thread
 
-    async def update_thread(self, thread: Thread) -> None:
-        stored = self._living(thread.account, thread.id)
-        self.state.threads[thread.account, thread.id] = replace(
-            stored,
-            title=thread.title,
-            user_ids=thread.user_ids,
-            topic_ids=thread.topic_ids,
-            updated_at=thread.updated_at,
-        )
+    async def update_thread(
+        self, account: str, thread_id: str, changes: ThreadChanges, now: int
+    ) -> Thread:
+        changed = changes.applied(self._living(account, thread_id), now)
+        self.state.threads[account, thread_id] = changed
+        return changed
 
     async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
         key = (account, thread_id)

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 TITLE_LENGTH = 100
 DEFAULT_TITLE = "New chat"
+# A thread and its members change in one transaction, which holds 100 writes: all of the
+# users may be replaced by as many others.
+MEMBERS_CAP = 49
 
 # Where a template of the completions call has its question, and how large the two may get
 # together: a question of 300 KB, named often enough, would fill the runner's memory.

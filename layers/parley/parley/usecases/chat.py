@@ -1,15 +1,24 @@
 """Threads and messages, as chat-svc shows them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from parley.core.access import Principal, checked_id, checked_text
-from parley.core.errors import Busy, Conflict, NotFound, TurnTaken
-from parley.core.thread import DEFAULT_TITLE, QUESTION, Message, Role, Thread
-from parley.ports import Clock, Ids, Page, PromptStore, SubscriberStore, ThreadStore
+from parley.core.errors import Busy, Conflict, Invalid, NotFound, TurnTaken
+from parley.core.thread import DEFAULT_TITLE, MEMBERS_CAP, QUESTION, Message, Role, Thread
+from parley.ports import (
+    Clock,
+    Ids,
+    Page,
+    PromptStore,
+    SubscriberStore,
+    ThreadChanges,
+    ThreadStore,
+)
 from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 
 TITLE_CAP = 1000
-MEMBERS_CAP = 50
+TOPICS_CAP = 50
+ASSETS_CAP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,10 @@ class Chat:
         return await self.threads.threads(principal.account, user, limit, after)
 
     async def add_thread(self, principal: Principal, new: NewThread) -> Thread:
-        """Create a thread; the caller is among its users. Raises Conflict if the id exists."""
+        """Create a thread; the caller is among its users.
+
+        Raises Invalid, Conflict if the id exists.
+        """
         now = self.clock.now()
         thread = Thread(
             account=principal.account,
@@ -72,22 +84,22 @@ class Chat:
             created_at=now,
             updated_at=now,
             user_ids=_members((*(new.user_ids or ()), principal.user_id)),
-            topic_ids=_members(new.topic_ids or ()),
+            topic_ids=_topics(new.topic_ids or ()),
         )
         await self.threads.create_thread(thread)
         return thread
 
     async def update_thread(self, principal: Principal, thread_id: str, new: NewThread) -> Thread:
-        """Replace what is given; raises NotFound."""
-        thread = await self._own(principal, thread_id)
-        thread = replace(
-            thread,
-            title=_title(new.title) or thread.title,
-            user_ids=thread.user_ids if new.user_ids is None else _members(new.user_ids),
-            topic_ids=thread.topic_ids if new.topic_ids is None else _members(new.topic_ids),
-            updated_at=self.clock.now(),
+        """Replace what is given; raises NotFound, Invalid."""
+        changes = ThreadChanges(
+            title=_title(new.title) or None,
+            user_ids=None if new.user_ids is None else _members(new.user_ids),
+            topic_ids=None if new.topic_ids is None else _topics(new.topic_ids),
         )
-        await self.threads.update_thread(thread)
+        await self._own(principal, thread_id)
+        thread = await self.threads.update_thread(
+            principal.account, thread_id, changes, self.clock.now()
+        )
         if new.user_ids is not None:
             await self._unsubscribe_former(thread)
         return thread
@@ -112,6 +124,7 @@ class Chat:
         if new.user_id not in ("", principal.user_id):
             raise Conflict("userId must be the caller's or absent")
         now = self.clock.now()
+        assets = _ids(new.asset_ids, "assetIds", ASSETS_CAP)
         message = Message(
             account=principal.account,
             thread_id=new.thread_id,
@@ -123,7 +136,7 @@ class Chat:
             created_at=now,
             updated_at=now,
             user_id=new.user_id,
-            asset_ids=new.asset_ids,
+            asset_ids=assets,
         )
         await self._check_place(message)
         for _ in range(ACCEPT_TRIES):
@@ -172,9 +185,23 @@ class Chat:
 
 
 def _title(title: str | None) -> str:
-    return (title or "").strip()[:TITLE_CAP]
+    stripped = (title or "").strip()
+    if len(stripped) > TITLE_CAP:
+        raise Invalid(f"title is longer than {TITLE_CAP} characters")
+    return stripped
 
 
 def _members(ids: tuple[str, ...]) -> tuple[str, ...]:
-    unique = tuple(dict.fromkeys(ids))[:MEMBERS_CAP]
-    return tuple(checked_id(member, "userIds and topicIds") for member in unique)
+    return _ids(ids, "userIds", MEMBERS_CAP)
+
+
+def _topics(ids: tuple[str, ...]) -> tuple[str, ...]:
+    return _ids(ids, "topicIds", TOPICS_CAP)
+
+
+def _ids(ids: tuple[str, ...], name: str, cap: int) -> tuple[str, ...]:
+    """Each of the ids once, checked."""
+    unique = tuple(dict.fromkeys(ids))
+    if len(unique) > cap:
+        raise Invalid(f"{name} can hold {cap} ids at most")
+    return tuple(checked_id(id_, name) for id_ in unique)
