@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from parley.core.access import QUESTION_LIMIT_BYTES, TEXT_LIMIT_BYTES
 from parley.core.errors import Conflict, Invalid, NotFound, ThreadDeleted
 from parley.core.thread import ANSWER, MEMBERS_CAP, QUESTION, Message, Role
 from parley.ports import ThreadChanges
@@ -303,6 +304,17 @@ async def test_a_put_message_takes_a_turn_or_replaces_its_text(stores: Stores) -
     assert (first.turn, second.turn) == (2, 3)
     assert again == replace(first, text="bye", asset_ids=(), updated_at=NOW + 5)
     assert await every_message(stores, 10) == ["p1", "m1", "m2", "p4"]
+
+
+async def test_the_largest_question_is_stored_with_its_template(stores: Stores) -> None:
+    await stores.threads.create_thread(a_thread())
+    template = "y" * (QUESTION_LIMIT_BYTES - TEXT_LIMIT_BYTES)
+    assets = tuple(f"{number:0128}" for number in range(100))
+    largest = a_message("m", "x" * TEXT_LIMIT_BYTES, template=template, asset_ids=assets)
+
+    stored = await stores.threads.put_message(largest)
+
+    assert await stores.threads.message(ACCOUNT, "t1", 1, QUESTION) == stored
 
 
 async def test_the_same_message_id_in_two_threads_is_two_messages(stores: Stores) -> None:

@@ -1,5 +1,6 @@
 """What is accepted, what is refused, and what the same submission twice does."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ async def test_a_prompt_without_ids_gets_its_own_and_a_thread_of_the_same_name()
         ({"text": "\ud800"}, Invalid),
         ({"text": "x", "template": " "}, Invalid),
         ({"text": "x", "template": "x" * (300 * 1024 + 1)}, TooLarge),
+        ({"text": "x" * (300 * 1024), "template": "x" * (50 * 1024 + 1)}, TooLarge),
         ({"text": "x", "id": "a/b"}, Invalid),
         ({"text": "x", "thread_id": "x" * 129}, Invalid),
         ({"text": "x", "model_id": "unknown"}, Invalid),
@@ -127,6 +129,34 @@ async def test_an_id_with_other_content_is_refused(other: dict[str, Any]) -> Non
     with pytest.raises(Conflict):
         await world.add("a", **{"thread_id": "t"} | other)
     assert len(world.state.prompts) == 1
+
+
+async def test_the_same_submission_is_answered_after_the_catalogue_changed() -> None:
+    world = World()
+    first = await world.add("a", model_id="model")
+    await world.models.replace(ADMIN, Catalogue((Model("other", "u", "m"),)))
+    sent = len(world.queue.sent)
+    assert await world.add("a", model_id="model") == first
+    assert len(world.queue.sent) == sent + 1
+    with pytest.raises(Conflict):
+        await world.add("a", text="other", model_id="model")
+    with pytest.raises(Invalid, match="unknown modelId"):
+        await world.add("b", model_id="model")
+
+
+@pytest.mark.parametrize("of_model", [False, True])
+async def test_a_template_is_refused_by_its_size_with_the_prompt_in_its_places(
+    of_model: bool,
+) -> None:
+    world = World()
+    template = "{prompt}" * 8
+    if of_model:
+        await world.models.replace(ADMIN, Catalogue((replace(MODEL, template=template),)))
+    given = "" if of_model else template
+    await world.add("fits", text="é" * (64 * 1024), template=given)
+    with pytest.raises(TooLarge, match="in its places"):
+        await world.add("large", text="é" * (64 * 1024) + "x", template=given)
+    assert list(world.state.prompts) == [(ACCOUNT, "fits")]
 
 
 async def test_an_id_of_another_user_is_refused_whatever_its_content() -> None:

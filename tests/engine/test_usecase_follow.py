@@ -10,6 +10,7 @@ from parley.core.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    TooLarge,
     TooManyConnections,
     TurnTaken,
     Unauthenticated,
@@ -259,6 +260,16 @@ async def test_the_question_of_an_unfinished_prompt_cannot_be_deleted() -> None:
     assert world.state.messages[ACCOUNT, "t"] == {}
     with pytest.raises(NotFound):
         await world.chat.delete_message(USER, "a")
+
+
+async def test_the_question_of_a_removed_prompt_stays_within_an_item_with_its_template() -> None:
+    world = World()
+    await world.add("a", text="x", template="x" * (300 * 1024))
+    await world.clock.run(world.remove(USER, "a"))
+    said = await world.chat.add_message(USER, NewMessage("t", "x" * (50 * 1024), "a", "usr_1"))
+    assert said.turn == 1
+    with pytest.raises(TooLarge, match="content and template"):
+        await world.chat.add_message(USER, NewMessage("t", "x" * (60 * 1024), "a", "usr_1"))
 
 
 # --- deleting a thread ------------------------------------------------------------------

@@ -178,6 +178,18 @@ PROMPTS = [
         body=prompt(template="ä" * (150 * KB + 1)),
     ),
     Refusal(
+        "a text and a template over 350 KB together",
+        413,
+        "prompt and template are together larger than 350 KB",
+        body=prompt(prompt="x" * (200 * KB), template="x" * (150 * KB + 1)),
+    ),
+    Refusal(
+        "a template that is over 1 MB with the prompt in its places",
+        413,
+        "template with prompt in its places is larger than 1024 KB",
+        body=prompt(prompt="x" * (64 * KB), template="{prompt}" * 17),
+    ),
+    Refusal(
         "the same id with other content",
         409,
         "the id is taken by another prompt",
@@ -467,6 +479,20 @@ MODELS = [
         400,
         "models: every id may be there once",
         body={"models": model()["models"] * 2},
+    ),
+    Refusal(
+        "a model's template over 8 KB",
+        413,
+        "models: a template is larger than 8 KB",
+        body=model(template="ä" * (4 * KB + 1)),
+    ),
+    Refusal(
+        "models over 300 KB together",
+        413,
+        "models are together larger than 300 KB",
+        body={
+            "models": [model(id=f"m{n}", template="x" * (8 * KB))["models"][0] for n in range(40)]
+        },
     ),
 ]
 MODELS = [

@@ -11,6 +11,8 @@ from parley.core.thread import Thread
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 TEXT_LIMIT_BYTES = 300 * 1024
+# A question and its template share one item, of which DynamoDB takes 400 KB.
+QUESTION_LIMIT_BYTES = 350 * 1024
 
 
 class KeyRole(StrEnum):
@@ -94,3 +96,10 @@ def checked_text(value: str, name: str) -> str:
     if size > TEXT_LIMIT_BYTES:
         raise TooLarge(f"{name} is larger than {TEXT_LIMIT_BYTES // 1024} KB")
     return value
+
+
+def check_question(text: str, template: str, name: str = "prompt") -> None:
+    """Raise TooLarge if a text and its template are over 350 KB together."""
+    if len(text.encode()) + len(template.encode()) > QUESTION_LIMIT_BYTES:
+        limit = QUESTION_LIMIT_BYTES // 1024
+        raise TooLarge(f"{name} and template are together larger than {limit} KB")

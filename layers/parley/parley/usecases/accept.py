@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 
-from parley.core.access import Principal, checked_id, checked_text
+from parley.core.access import Principal, check_question, checked_id, checked_text
 from parley.core.backoff import MAX_RETRIES_CAP
 from parley.core.errors import (
     Busy,
@@ -17,13 +17,22 @@ from parley.core.errors import (
     NotFound,
     PromptExists,
     ThreadDeleted,
+    TooLarge,
     TooManyOpenTurns,
     TurnTaken,
     Unavailable,
 )
 from parley.core.policy import OPEN_TURNS_CAP, Policy
 from parley.core.prompt import Prompt, Status
-from parley.core.thread import QUESTION, Message, Role, Thread, title_of
+from parley.core.thread import (
+    COMPLETION_LIMIT_BYTES,
+    QUESTION,
+    Message,
+    Role,
+    Thread,
+    rendered_size,
+    title_of,
+)
 from parley.ports import (
     Clock,
     Ids,
@@ -80,8 +89,13 @@ class Accept:
         has other content), TooManyOpenTurns, ThreadDeleted, Busy.
         """
         new = self._completed(new)
-        await self.models.resolve(principal.account, new.model_id)
-        stored = await self._store(principal, new)
+        try:
+            await self._check_model(principal, new)
+        except Invalid as refused:
+            # What was accepted before stays so: the catalogue may have changed since (I7).
+            stored = await self._repeated(principal, new, refused)
+        else:
+            stored = await self._store(principal, new)
         if stored.status is Status.SCHEDULED:
             await self._wake(stored)
         return stored
@@ -91,11 +105,19 @@ class Accept:
         checked_text(new.text, "prompt")
         if new.template:
             checked_text(new.template, "template")
+            check_question(new.text, new.template)
         prompt_id = checked_id(new.id or self.ids.new("prom"), "id")
         thread_id = checked_id(new.thread_id or prompt_id, "threadId")
         if not 0 <= (new.max_retries or 0) <= MAX_RETRIES_CAP:
             raise Invalid(f"maxRetries must be from 0 to {MAX_RETRIES_CAP}")
         return replace(new, id=prompt_id, thread_id=thread_id)
+
+    async def _check_model(self, principal: Principal, new: NewPrompt) -> None:
+        model = await self.models.resolve(principal.account, new.model_id)
+        template = new.template or model.template
+        if template and rendered_size(template, new.text) > COMPLETION_LIMIT_BYTES:
+            limit = COMPLETION_LIMIT_BYTES // 1024
+            raise TooLarge(f"template with prompt in its places is larger than {limit} KB")
 
     async def _store(self, principal: Principal, new: NewPrompt) -> Prompt:
         for _ in range(ACCEPT_TRIES):

@@ -1,16 +1,21 @@
 """The models of an account: what a model id stands for."""
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from parley.core.access import Principal
-from parley.core.errors import Invalid
+from parley.core.errors import Invalid, TooLarge
 from parley.core.model import Catalogue, Model
 from parley.ports import CatalogueStore
 
 REMEMBER_SECONDS = 50
 REMEMBERED = 1000
+TEMPLATE_LIMIT_BYTES = 8 * 1024
+# The whole catalogue is one item, of which DynamoDB takes 400 KB, and is read with every
+# attempt.
+CATALOGUE_LIMIT_BYTES = 300 * 1024
 
 
 @dataclass
@@ -42,8 +47,12 @@ class Models:
         return found
 
     async def replace(self, principal: Principal, catalogue: Catalogue) -> None:
-        """Replace the whole catalogue of the caller's account; admins only."""
+        """Replace the whole catalogue of the caller's account; admins only.
+
+        Raises TooLarge for a template over 8 KB or a catalogue over 300 KB.
+        """
         principal.require_admin()
+        _check_size(catalogue)
         await self.store.put_catalogue(principal.account, catalogue)
         self._remember(principal.account, catalogue)
 
@@ -51,3 +60,12 @@ class Models:
         if len(self._remembered) >= REMEMBERED:
             self._remembered.clear()
         self._remembered[account] = (self.monotonic() + REMEMBER_SECONDS, catalogue)
+
+
+def _check_size(catalogue: Catalogue) -> None:
+    """As JSON, for that is a little larger than what is stored."""
+    if any(len(model.template.encode()) > TEMPLATE_LIMIT_BYTES for model in catalogue.models):
+        raise TooLarge(f"models: a template is larger than {TEMPLATE_LIMIT_BYTES // 1024} KB")
+    encoded = json.dumps([asdict(model) for model in catalogue.models], ensure_ascii=False)
+    if len(encoded.encode()) > CATALOGUE_LIMIT_BYTES:
+        raise TooLarge(f"models are together larger than {CATALOGUE_LIMIT_BYTES // 1024} KB")

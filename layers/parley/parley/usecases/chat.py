@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from parley.core.access import Principal, checked_id, checked_text
+from parley.core.access import Principal, check_question, checked_id, checked_text
 from parley.core.errors import Busy, Conflict, Invalid, NotFound, TurnTaken
 from parley.core.thread import DEFAULT_TITLE, MEMBERS_CAP, QUESTION, Message, Role, Thread
 from parley.ports import (
@@ -154,6 +154,8 @@ class Chat:
             same = (stored.thread_id, stored.user_id) == (message.thread_id, message.user_id)
             if not same or stored.part != QUESTION:
                 raise Conflict("the id is taken by another message")
+            # The question of a removed prompt keeps its template.
+            check_question(message.text, stored.template, "content")
 
     async def list_messages(
         self, principal: Principal, thread_id: str, limit: int, after: str

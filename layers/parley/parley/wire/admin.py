@@ -39,7 +39,9 @@ class ModelBody(Body):
     id: Name = Field(description="What prompts say as modelId.")
     base_url: str = Field(description="Of the OpenAI-compatible API: https, a public host.")
     provider_model: Name = Field(description="The provider's own name of the model.")
-    template: str | None = Field(None, description="Makes prompts go to the completions call.")
+    template: str | None = Field(
+        None, description="Makes prompts go to the completions call. At most 8 KB."
+    )
     secret: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,128}$")] | None = Field(
         None, description="Name of the provider's key in the parameter store; never the key."
     )
@@ -64,7 +66,10 @@ class ModelBody(Body):
 
 
 class PutModels(Body):
-    """The whole catalogue; prompts without a modelId go to the default, else to the first."""
+    """The whole catalogue, at most 300 KB.
+
+    Prompts without a modelId go to the default, else to the first.
+    """
 
     models: Annotated[list[ModelBody], Field(max_length=MODELS_CAP)]
 

@@ -49,7 +49,7 @@ REFUSALS: dict[type[ParleyError], str] = {
     Forbidden: "The call needs an admin key.",
     NotFound: "Absent, or another account's.",
     Conflict: "The id is taken by other content, or the state does not allow the call.",
-    TooLarge: "A text over 300 KB, or a body over 1 MB.",
+    TooLarge: "A text over 300 KB or another limit, or a body over 1 MB.",
     UnsupportedEncoding: "The body is compressed with something else than gzip.",
     TooManyOpenTurns: "The thread has 100 unfinished prompts.",
     Busy: "Busy or unavailable just now; try again.",

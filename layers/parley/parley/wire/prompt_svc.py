@@ -57,7 +57,11 @@ class AddPrompt(Body):
     prompt: str = Field(description="Not blank, at most 300 KB.")
     sync: bool | None = Field(None, description="Wait for the end, within the time budget.")
     thread_id: str | None = Field(None, description="Created if absent; by default the id.")
-    template: str | None = Field(None, description="Every {prompt} in it is replaced.")
+    template: str | None = Field(
+        None,
+        description="Every {prompt} in it is replaced. At most 300 KB, 350 KB with the prompt, "
+        "and 1 MB once replaced.",
+    )
     model_id: str | None = Field(None, description="By default the account's default model.")
     max_retries: int | None = Field(None, description="From 0 to 20; by default 5.")
     parameters: Parameters | None = None
