@@ -19,7 +19,7 @@ from parley.core.errors import (
     TurnTaken,
 )
 from parley.core.lifecycle import Failure
-from parley.core.prompt import Status
+from parley.core.prompt import UNFINISHED, Status
 from parley.core.thread import Message
 from parley.ports import LiveText, PromptQuery, Subscriber, ThreadChanges
 
@@ -237,6 +237,34 @@ async def test_a_list_that_filters_much_out_stops_with_a_cursor(
     assert found == ["p19"]
     assert calls == 3
     assert await stores.prompts.count_prompts(query, 10) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        PromptQuery(ACCOUNT, None, statuses=(Status.CANCELED,)),
+        PromptQuery(ACCOUNT, "ann"),
+        # The index decides, but for the user: what others have waiting is looked at, too.
+        PromptQuery(ACCOUNT, "ann", statuses=tuple(UNFINISHED)),
+        PromptQuery(ACCOUNT, "ann", statuses=(Status.RUNNING,)),
+    ],
+)
+async def test_a_count_examines_no_more_than_its_bound(
+    stores: Stores, client: Any, monkeypatch: pytest.MonkeyPatch, query: PromptQuery
+) -> None:
+    for number in range(12):
+        await accepted(stores, a_prompt(f"p{number}", f"t{number}", user_id="bob"))
+    monkeypatch.setattr("parley.adapters.dynamodb_prompt_reads.COUNT_EXAMINED", 8)
+    monkeypatch.setattr("parley.adapters.dynamodb_prompt_reads.PAGE", 4)
+    table = stores.prompts._table  # type: ignore[attr-defined]
+    asked = table._query
+    monkeypatch.setattr(table, "_query", lambda span, _: asked(span, 4))
+    with metered(client) as meter:
+        assert await stores.prompts.count_prompts(query, 1000) == 0
+    assert meter.calls["Query"] <= 2
+    with metered(client) as meter:
+        await stores.prompts.count_by_status(query, 1000)
+    assert meter.calls["Query"] <= 2
 
 
 async def test_a_count_goes_through_all_pages_up_to_its_cap(stores: Stores, client: Any) -> None:

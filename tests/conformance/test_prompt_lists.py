@@ -109,6 +109,26 @@ async def test_lists_are_in_creation_order_and_reversible(
 
 
 @pytest.mark.usefixtures("cast")
+@pytest.mark.parametrize(("fields", "expected"), QUERIES)
+async def test_a_count_by_status_agrees_with_the_lists(
+    stores: Stores, fields: dict[str, Any], expected: str
+) -> None:
+    query = PromptQuery(**{"account": ACCOUNT, "user_id": None, **fields})
+
+    counts = await stores.prompts.count_by_status(query, 1000)
+
+    assert sum(counts.values()) == len(expected)
+    for status in Status:
+        if not query.statuses:
+            alone = await whole(stores, replace(query, statuses=(status,)))
+            assert counts.get(status, 0) == len(alone)
+    capped = await stores.prompts.count_by_status(query, 1)
+    assert {status: count for status, count in capped.items() if count} == dict.fromkeys(
+        (status for status, count in counts.items() if count), 1
+    )
+
+
+@pytest.mark.usefixtures("cast")
 async def test_another_accounts_prompts_are_not_listed(stores: Stores) -> None:
     assert await whole(stores, PromptQuery(OTHER, None)) == "z"
     assert await whole(stores, PromptQuery(OTHER, None, ids=("a", "z"))) == "z"

@@ -6,7 +6,7 @@ contention, when nothing was written, and `core.errors.Unavailable` when it is u
 whether the call took effect.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
@@ -72,6 +72,10 @@ class PromptQuery:
     after: str = ""
 
 
+# A count looks at so many prompts of a list at most: what a filter leaves out costs as much
+# as what it lets through.
+COUNT_EXAMINED = 5000
+
 T = TypeVar("T")
 
 
@@ -111,7 +115,13 @@ class PromptStore(Protocol):
         """A page in creation order (within one thread: in the order of turns)."""
 
     async def count_prompts(self, query: PromptQuery, cap: int) -> int:
-        """How many prompts match, not counting past `cap`; ignores limit and cursor."""
+        """How many prompts match, not counting past `cap`; ignores limit and cursor.
+
+        May count the first `COUNT_EXAMINED` of the list only, in the order of the query.
+        """
+
+    async def count_by_status(self, query: PromptQuery, cap: int) -> Mapping[Status, int]:
+        """The same for each status apart, in one pass; a status without any may be absent."""
 
     async def head(self, account: str, thread_id: str) -> OpenTurn | None:
         """The thread's first open turn; consistent."""
@@ -125,7 +135,7 @@ class PromptStore(Protocol):
     # under a lease nothing moves but its end and the wish to cancel, which an end clears.
 
     async def renew(self, prompt: Prompt, lease_until: int) -> Prompt:
-        """Move the lease's end; the answer tells whether a cancel was requested."""
+        """Move the lease's end. Answers what is stored, a wish to cancel with it."""
 
     async def finish(
         self, prompt: Prompt, now: int, answer: Message, usage: Usage | None
@@ -147,7 +157,10 @@ class PromptStore(Protocol):
     async def cancel_running(
         self, prompt: Prompt, now: int, partial: Message | None, usage: Usage | None
     ) -> Prompt:
-        """Prompt canceled by its attempt, the partial text kept, open turn gone."""
+        """Prompt canceled by its attempt, the partial text kept, open turn gone.
+
+        Conditional on a stored wish to cancel, which `prompt` as claimed does not show.
+        """
 
     async def give_up(self, account: str, prompt_id: str, now: int) -> Prompt:
         """Prompt abandoned after its last loss, open turn gone."""
@@ -164,7 +177,8 @@ class PromptStore(Protocol):
     async def evict(self, prompt: Prompt, now: int) -> Prompt:
         """Unfinished prompt canceled whatever its lease, open turn gone.
 
-        Conditional on the place (thread and turn) being that of `prompt`.
+        Conditional on the place (thread and turn) being that of `prompt`, and on the prompt
+        not running if `prompt` was not.
         """
 
     async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:

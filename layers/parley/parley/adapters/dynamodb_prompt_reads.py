@@ -1,6 +1,7 @@
 """Reading prompts: one, lists of them by index, heads of threads and work due."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parley.adapters.dynamodb_cursors import beyond, cursor, position_in
@@ -22,9 +23,9 @@ from parley.adapters.dynamodb_items import (
     to_thread,
 )
 from parley.adapters.dynamodb_table import Table
-from parley.core.prompt import UNFINISHED, OpenTurn, Prompt
+from parley.core.prompt import UNFINISHED, OpenTurn, Prompt, Status
 from parley.core.thread import QUESTION
-from parley.ports import Page, PromptQuery, ThreadHead
+from parley.ports import COUNT_EXAMINED, Page, PromptQuery, ThreadHead
 
 HEAD_LIMIT = 101
 PAGE = 100
@@ -192,15 +193,37 @@ class PromptReads:
 
     async def count_prompts(self, query: PromptQuery, cap: int) -> int:
         if _index_decides(query):
-            return await self._table.count(_span(query), cap)
-        total = 0
-        page: Page[Prompt] | None = None
-        while total < cap and (page is None or page.after):
-            page = await self.prompts(
-                replace(query, limit=min(cap, EXAMINED), after=page.after if page else "")
-            )
-            total += len(page.items)
-        return min(total, cap)
+            return await self._table.count(_span(query), cap, COUNT_EXAMINED)
+        counts: Counter[Status] = Counter()
+        async for prompts in self._examined(query):
+            counts.update(prompt.status for prompt in prompts)
+            if counts.total() >= cap:
+                break
+        return min(counts.total(), cap)
+
+    async def count_by_status(self, query: PromptQuery, cap: int) -> Mapping[Status, int]:
+        counts: Counter[Status] = Counter()
+        async for prompts in self._examined(query):
+            counts.update(prompt.status for prompt in prompts)
+        return {status: min(count, cap) for status, count in counts.items()}
+
+    async def _examined(self, query: PromptQuery) -> AsyncIterator[list[Prompt]]:
+        """The matches among the first `COUNT_EXAMINED` of a list, a page at a time."""
+        if query.ids:
+            found = await self._read(query.account, query.ids)
+            yield [prompt for prompt in found.values() if _matches(prompt, query)]
+            return
+        span = _span(query)
+        examined = 0
+        # Counted by what a page examines, not by what it holds: a page whose items the
+        # condition all left out has cost the same.
+        async for items in self._table.pages(span, PAGE):
+            named = (_candidate(item, span.index) for item in items)
+            kept = await self._kept(query, [candidate for candidate in named if candidate])
+            yield [prompt for _, prompt in kept]
+            examined += PAGE
+            if examined >= COUNT_EXAMINED:
+                return
 
     async def due(self, now: int, limit: int) -> Sequence[OpenTurn]:
         keys = await self._table.due(map(due_shard, range(SHARDS)), now, limit)

@@ -142,14 +142,18 @@ class Table:
         """All items of a span. Only for collections with a bound of their own."""
         return [item async for page in self.pages(span, 1000) for item in page]
 
-    async def count(self, span: Span, cap: int) -> int:
-        """How many items a span has, not counting past `cap`."""
+    async def count(self, span: Span, cap: int, examined: int | None = None) -> int:
+        """How many items a span has, not counting past `cap`.
+
+        Of a span with a condition, `examined` bounds how many are looked at.
+        """
         arguments = self._query(span, 1000) | {"Select": "COUNT"}
-        total = 0
+        total = looked_at = 0
         while total < cap:
             answer = await self._calls.call("query", **arguments)
             total += answer["Count"]
-            if "LastEvaluatedKey" not in answer:
+            looked_at += answer["ScannedCount"]
+            if "LastEvaluatedKey" not in answer or (examined and looked_at >= examined):
                 break
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         return min(total, cap)

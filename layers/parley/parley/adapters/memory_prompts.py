@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parley.core import lifecycle
@@ -14,7 +15,7 @@ from parley.core.errors import (
     TurnTaken,
 )
 from parley.core.lifecycle import Failure
-from parley.core.prompt import OpenTurn, Outcome, Prompt, Usage
+from parley.core.prompt import OpenTurn, Outcome, Prompt, Status, Usage
 from parley.core.thread import ANSWER, QUESTION, Message, Thread
 from parley.ports import (
     Page,
@@ -140,6 +141,10 @@ class MemoryPrompts:
 
     async def count_prompts(self, query: PromptQuery, cap: int) -> int:
         return min(len(self._matching(query)), cap)
+
+    async def count_by_status(self, query: PromptQuery, cap: int) -> Mapping[Status, int]:
+        counts = Counter(prompt.status for prompt in self._matching(query))
+        return {status: min(count, cap) for status, count in counts.items()}
 
     async def head(self, account: str, thread_id: str) -> OpenTurn | None:
         turns = self._open(account, thread_id)

@@ -1,11 +1,11 @@
 """Read prompts: one, one with waiting, a list; with the text from the threads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parley.core.access import Principal
 from parley.core.policy import Policy
-from parley.core.prompt import Prompt
+from parley.core.prompt import UNFINISHED, Prompt, Status
 from parley.core.thread import ANSWER, QUESTION, Message
 from parley.ports import Clock, Page, PromptQuery, PromptStore, ThreadStore
 from parley.usecases.cancel import owned
@@ -66,6 +66,12 @@ class ReadPrompts:
     async def count(self, principal: Principal, query: PromptQuery, cap: int) -> int:
         """How many of the caller's prompts match, not counting past `cap`."""
         return await self.prompts.count_prompts(_own(principal, query), cap)
+
+    async def unfinished(self, principal: Principal, cap: int) -> Mapping[Status, int]:
+        """How many of the caller's prompts are unfinished, by status, each up to `cap`."""
+        query = PromptQuery(principal.account, None, statuses=tuple(sorted(UNFINISHED)))
+        counts = await self.prompts.count_by_status(_own(principal, query), cap)
+        return {status: counts.get(status, 0) for status in query.statuses}
 
     async def _questions(self, prompts: Sequence[Prompt]) -> dict[str, Message]:
         places = [(p.account, p.thread_id, p.turn, QUESTION) for p in prompts]

@@ -10,8 +10,8 @@ from parley.core.access import ApiKey, KeyRole
 from parley.core.context import ContextBudget
 from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooManyOpenTurns
 from parley.core.model import Catalogue, Model
-from parley.core.prompt import UNFINISHED, Prompt
-from parley.ports import DeadLetter, PromptQuery
+from parley.core.prompt import Prompt
+from parley.ports import DeadLetter
 from parley.wire.fields import Body, PathId
 from parley.wire.http_calls import Call, Endpoint
 from parley.wire.prompt_query import COUNT_CAP
@@ -174,7 +174,10 @@ class Redriven(TypedDict):
 
 
 class StatusShape(TypedDict):
-    """The account as the caller sees it. Counts end at 1000."""
+    """The account as the caller sees it.
+
+    Counts end at 1000, and the oldest 5000 unfinished prompts of the account are looked at.
+    """
 
     account: str
     userId: str
@@ -277,18 +280,14 @@ def _retried(prompt: Prompt) -> Retried:
 async def get_status(call: Call) -> StatusShape:
     """Who the caller is, and how much is unfinished: of a user's own, or the account's."""
     principal = call.principal
-    user = None if principal.admin else principal.user_id
-    unfinished = {}
-    for status in sorted(UNFINISHED):
-        query = PromptQuery(principal.account, user, statuses=(status,))
-        unfinished[status.value] = await call.api.read.count(call.principal, query, COUNT_CAP)
+    unfinished = await call.api.read.unfinished(principal, COUNT_CAP)
     catalogue = await call.api.models.catalogue(principal.account)
     return StatusShape(
         account=principal.account,
         userId=principal.user_id,
         role=principal.role.value,
         models=len(catalogue.models),
-        unfinished=unfinished,
+        unfinished={status.value: count for status, count in unfinished.items()},
         version=VERSION,
     )
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from parley.core.access import Principal, checked_id
 from parley.core.errors import Invalid
 from parley.core.prompt import Status
-from parley.ports import PromptQuery
+from parley.ports import COUNT_EXAMINED, PromptQuery
 from parley.wire.fields import Body
 
 DEFAULT_LIMIT = 20
@@ -56,7 +56,11 @@ class Query(Body):
         None, description=f"At most {LIMIT_CAP}; absent or 0 is {DEFAULT_LIMIT}."
     )
     order_bys: list[OrderBy] | None = None
-    count: bool | None = Field(None, description=f"Count the matches, up to {COUNT_CAP}.")
+    count: bool | None = Field(
+        None,
+        description=f"Count the matches, up to {COUNT_CAP}, "
+        f"among the first {COUNT_EXAMINED} prompts in the order asked for.",
+    )
 
 
 class ListPrompts(Body):
