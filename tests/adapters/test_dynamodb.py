@@ -80,7 +80,7 @@ async def test_every_partition_starts_with_its_account(
 ) -> None:
     running = await claimed(stores, await accepted(stores, a_prompt()))
     await stores.prompts.finish(running, NOW, answer_of(running), None)
-    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", 1, "x"), NOW)
+    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", "t1", 1, 1, "x"), NOW)
     await stores.subscribers.watch(ACCOUNT, "t1", NOW)
 
     items = raw_items(client, table)
@@ -137,7 +137,7 @@ async def test_a_deletion_leaves_nothing_but_the_mark(
     thread = a_thread(user_ids=("bob", "cid"), next_turn=2)
     prompt = await accepted(stores, a_prompt(), thread)
     await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
-    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", 1, "x"), NOW)
+    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", "t1", 1, 1, "x"), NOW)
     await stores.subscribers.watch(ACCOUNT, "t1", NOW)
     await stores.threads.mark_deleted(ACCOUNT, prompt.thread_id, NOW)
 
@@ -149,7 +149,7 @@ async def test_a_deletion_leaves_nothing_but_the_mark(
 
 async def test_a_used_again_id_does_not_inherit_live_text(stores: Stores) -> None:
     await accepted(stores, a_prompt())
-    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", 1, "old"), NOW)
+    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", "t1", 1, 1, "old"), NOW)
     await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
     await stores.prompts.remove(ACCOUNT, "p1")
     await accepted(stores, a_prompt("p1", turn=2))
@@ -158,7 +158,7 @@ async def test_a_used_again_id_does_not_inherit_live_text(stores: Stores) -> Non
 
 
 async def test_live_text_is_cut_to_fit_an_item_and_expires(stores: Stores) -> None:
-    long = LiveText("p1", 1, "é" * TEXT_LIMIT_BYTES)
+    long = LiveText("p1", "t1", 1, 1, "é" * TEXT_LIMIT_BYTES)
     await stores.subscribers.put_live(ACCOUNT, long, stores.clock.now())
 
     live = await stores.subscribers.live(ACCOUNT, "p1")

@@ -92,10 +92,10 @@ async def test_a_watcher_is_remembered_for_a_minute(stores: Stores) -> None:
 
 async def test_live_text_is_the_newest_one_put(stores: Stores) -> None:
     assert await stores.subscribers.live(ACCOUNT, "p1") is None
-    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", 1, "A fr"), START)
-    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", 2, ""), START)
+    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", "t1", 1, 1, "A fr"), START)
+    await stores.subscribers.put_live(ACCOUNT, LiveText("p1", "t1", 1, 2, ""), START)
 
-    assert await stores.subscribers.live(ACCOUNT, "p1") == LiveText("p1", 2, "")
+    assert await stores.subscribers.live(ACCOUNT, "p1") == LiveText("p1", "t1", 1, 2, "")
     assert await stores.subscribers.live(OTHER, "p1") is None
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parley.core.errors import Invalid, NotFound
+from parley.ports import LiveText
 from parley.usecases.stream import (
     RETRY_LATER_MS,
     RETRY_SOON_MS,
@@ -232,6 +233,28 @@ async def test_one_call_answers_a_bounded_amount() -> None:
         if streamed.retry_ms == RETRY_LATER_MS:
             break
     assert got == [f"p{n}" for n in range(60)]
+
+
+@pytest.mark.parametrize(("thread_id", "turn"), [("private", 2), ("t", 1)])
+async def test_the_text_of_a_removed_prompt_is_no_news_of_the_next_one_with_its_id(
+    thread_id: str, turn: int
+) -> None:
+    # attempt                      api
+    # reads the followers
+    #                              removes the prompt, accepts its id again elsewhere
+    # writes its live text
+    world = World()
+    world.provider.scripts = [(End(),), (SILENT,)]
+    await world.add("first")
+    await world.drain()
+    await world.add("a")
+    world.runner()
+    await world.clock.advance(0.1)
+    left_behind = LiveText("a", thread_id, turn, 1, "private")
+    await world.memory.put_live(ACCOUNT, left_behind, world.clock.now())
+    prompt = world.prompt("a")
+    assert (prompt.status, prompt.turn, prompt.run_count) == ("running", 2, 1)
+    assert (await ask(world, wait=0)).events == ()
 
 
 async def test_a_stale_live_text_is_no_news() -> None:

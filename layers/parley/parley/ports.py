@@ -325,9 +325,15 @@ class Followers:
 
 @dataclass(frozen=True, slots=True)
 class LiveText:
-    """The text of a running attempt, for watchers over HTTP."""
+    """The text of a running attempt, for watchers over HTTP.
+
+    Thread and turn tell the prompt from a later one that uses its id again: an attempt may
+    write its text a last time after its prompt was removed.
+    """
 
     prompt_id: str
+    thread_id: str
+    turn: int
     attempt: int
     text: str
 

@@ -149,9 +149,13 @@ class DynamoSubscribers:
         pk, sk = live_key(account, live.prompt_id)
         text = live.text.encode()[:TEXT_LIMIT_BYTES].decode(errors="ignore")
         expires_at = _expiry(now + LIVE_MS)
-        item = {"pk": pk, "sk": sk, "attempt": live.attempt, "text": text, "expires_at": expires_at}
-        await self._table.put(Put(item))
+        fields = {"thread_id": live.thread_id, "turn": live.turn, "attempt": live.attempt}
+        await self._table.put(
+            Put({"pk": pk, "sk": sk, **fields, "text": text, "expires_at": expires_at})
+        )
 
     async def live(self, account: str, prompt_id: str) -> LiveText | None:
         item = await self._table.get(live_key(account, prompt_id))
-        return LiveText(prompt_id, item["attempt"], item["text"]) if item else None
+        if item is None:
+            return None
+        return LiveText(prompt_id, item["thread_id"], item["turn"], item["attempt"], item["text"])

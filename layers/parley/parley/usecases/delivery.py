@@ -65,7 +65,8 @@ class Delivery:
                 self._pumps[subscriber.nonce] = pump
         if followers.watched and self._live_length != len(self.text) and self.valid():
             self._live_length = len(self.text)
-            live = LiveText(self.prompt.id, self.prompt.run_count, self.text)
+            prompt = self.prompt
+            live = LiveText(prompt.id, prompt.thread_id, prompt.turn, prompt.run_count, self.text)
             await self.subscribers.put_live(self.prompt.account, live, self.clock.now())
 
     async def keep_looking(self) -> None:

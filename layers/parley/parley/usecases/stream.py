@@ -146,7 +146,9 @@ class Stream:
             # What is kept of an older attempt is no news; the new one starts at 0.
             if live is None or prompt.status is not Status.RUNNING:
                 return [], place
-            if live.attempt != prompt.run_count:
+            # Nor is what a removed prompt of the same id left behind.
+            here = (prompt.thread_id, prompt.turn, prompt.run_count)
+            if (live.thread_id, live.turn, live.attempt) != here:
                 return [], place
             return _progress(prompt, live.attempt, live.text, place)
         answer = await self.threads.message(prompt.account, prompt.thread_id, prompt.turn, ANSWER)
