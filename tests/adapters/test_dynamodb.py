@@ -17,11 +17,12 @@ from parley.core.errors import (
     ThreadDeleted,
     TransitionRefused,
     TurnTaken,
+    Unauthenticated,
 )
 from parley.core.lifecycle import Failure
 from parley.core.prompt import UNFINISHED, Status
 from parley.core.thread import Message
-from parley.ports import LiveText, PromptQuery, Subscriber, ThreadChanges
+from parley.ports import Connection, LiveText, PromptQuery, Subscriber, ThreadChanges
 
 from tests.conformance.material import (
     ACCOUNT,
@@ -157,6 +158,31 @@ async def test_a_used_again_id_does_not_inherit_live_text(stores: Stores) -> Non
     assert await stores.subscribers.live(ACCOUNT, "p1") is None
 
 
+async def test_a_connection_that_subscribes_while_it_is_dropped_is_refused(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # revoke                               socket
+    # reads the connection's subscriptions
+    #                                      stores one
+    # deletes those it read
+    await stores.subscribers.add_connection(Connection("c", ACCOUNT, "ann", "user", "h", START))
+    subscriber = Subscriber("c", ACCOUNT, "t1", "ann", "nonce")
+    table = stores.subscribers._table  # type: ignore[attr-defined]
+    every = table.every
+
+    async def overtaken(span: Any) -> Any:
+        found = await every(span)
+        monkeypatch.setattr(table, "every", every)
+        with pytest.raises(Unauthenticated):
+            await stores.subscribers.subscribe(subscriber, stores.clock.now())
+        assert await stores.subscribers.connection("c") is None
+        return found
+
+    monkeypatch.setattr(table, "every", overtaken)
+    await stores.subscribers.drop_connection("c")
+    assert (await stores.subscribers.followers(ACCOUNT, "t1")).sockets == ()
+
+
 async def test_live_text_is_cut_to_fit_an_item_and_expires(stores: Stores) -> None:
     long = LiveText("p1", "t1", 1, 1, "é" * TEXT_LIMIT_BYTES)
     await stores.subscribers.put_live(ACCOUNT, long, stores.clock.now())
@@ -169,6 +195,7 @@ async def test_live_text_is_cut_to_fit_an_item_and_expires(stores: Stores) -> No
 
 
 async def test_a_connection_that_expired_unheard_leaves_no_follower(stores: Stores) -> None:
+    await stores.subscribers.add_connection(Connection("c1", ACCOUNT, "ann", "user", "h", START))
     subscriber = Subscriber("c1", ACCOUNT, "t1", "ann", "nonce")
     await stores.subscribers.subscribe(subscriber, stores.clock.now())
     stores.clock.ms += 2 * 60 * 60 * 1000

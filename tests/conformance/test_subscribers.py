@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+from parley.core.errors import Unauthenticated
 from parley.ports import Connection, LiveText, Subscriber
 
 from tests.conformance.material import ACCOUNT, OTHER, a_prompt, accepted
@@ -62,6 +64,7 @@ async def test_a_dropped_connection_takes_its_subscriptions_along(stores: Stores
 
 
 async def test_a_subscription_replaces_the_one_before(stores: Stores) -> None:
+    await stores.subscribers.add_connection(a_connection())
     await stores.subscribers.subscribe(a_subscriber(), START)
     renewed = replace(a_subscriber(), nonce="another", known={})
     await stores.subscribers.subscribe(renewed, START)
@@ -75,7 +78,23 @@ async def test_a_subscription_replaces_the_one_before(stores: Stores) -> None:
     assert (await stores.subscribers.followers(ACCOUNT, "t1")).sockets == ()
 
 
+async def test_a_connection_that_is_gone_cannot_subscribe(stores: Stores) -> None:
+    async def refused(connection_id: str) -> None:
+        with pytest.raises(Unauthenticated):
+            await stores.subscribers.subscribe(a_subscriber(connection_id), stores.clock.now())
+        assert (await stores.subscribers.followers(ACCOUNT, "t1")).sockets == ()
+
+    await refused("never-there")
+    await stores.subscribers.add_connection(a_connection("dropped"))
+    await stores.subscribers.drop_connection("dropped")
+    await refused("dropped")
+    await stores.subscribers.add_connection(a_connection("expired"))
+    stores.clock.ms += 2 * HOURS
+    await refused("expired")
+
+
 async def test_a_watcher_is_remembered_for_a_minute(stores: Stores) -> None:
+    await stores.subscribers.add_connection(a_connection())
     await stores.subscribers.subscribe(a_subscriber(), START)
     await stores.subscribers.watch(ACCOUNT, "t1", stores.clock.now())
 

@@ -365,6 +365,26 @@ async def test_a_revoked_key_is_refused_within_a_minute_and_its_sockets_end() ->
         await world.authenticate(secret)
 
 
+async def test_a_subscription_does_not_outlive_the_revocation_of_its_key() -> None:
+    # socket                       api
+    # knows the key
+    #                              revokes it, drops its connections and what they follow
+    # writes the subscription
+    world = World()
+    stored, secret = await key_of(world)
+    principal = await world.authenticate(secret)
+    await world.add("a", who=principal)
+    connection = await world.connect("c", principal)
+    hold = world.conductor.hold("subscribers.subscribe", BEFORE, actor="socket")
+    _, task = world.start(world.follow.subscribe(connection, "t", {}), "socket", "socket")
+    await hold.reached.wait()
+    await world.clock.run(world.keys.revoke(ADMIN, stored.id))
+    hold.release()
+    with pytest.raises(Unauthenticated):
+        await world.clock.finish(task)
+    assert world.memory.sockets == {}
+
+
 async def test_a_known_key_is_not_read_again_for_a_while() -> None:
     world = World()
     _, secret = await key_of(world)
@@ -458,6 +478,8 @@ async def test_obsolete_records_are_told_and_forgotten() -> None:
     world = World()
     await given_up(world, "a", "b")
     await world.clock.run(world.retry(USER, "a"))
+    await world.drain()
+    assert world.status("a") == "completed"
     await world.clock.run(world.remove(USER, "b"))
     retried, obsolete = await world.clock.run(world.redrive.redrive(ADMIN))
     assert retried == []

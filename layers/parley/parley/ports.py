@@ -338,6 +338,9 @@ class LiveText:
     text: str
 
 
+UNKNOWN_CONNECTION = "the connection is not known: connect again"
+
+
 class SubscriberStore(Protocol):
     """Connections, subscriptions and watchers' markers."""
 
@@ -357,7 +360,7 @@ class SubscriberStore(Protocol):
         """Delete the connection and all its subscriptions; absent is a success."""
 
     async def subscribe(self, subscriber: Subscriber, now: int) -> None:
-        """Store or replace."""
+        """Store or replace; raises Unauthenticated if the connection is not there any more."""
 
     async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
         """Delete; absent is a success."""

@@ -62,7 +62,15 @@ class Delete:
     condition: Condition = ALWAYS
 
 
-Write = Put | Update | Delete
+@dataclass(frozen=True, slots=True)
+class ConditionCheck:
+    """Write nothing: a condition of a transaction, on an item that it leaves as it is."""
+
+    key: Key
+    condition: Condition
+
+
+Write = Put | Update | Delete | ConditionCheck
 
 
 @dataclass(frozen=True, slots=True)

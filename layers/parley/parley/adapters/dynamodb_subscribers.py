@@ -13,13 +13,25 @@ A connection is the one thing that is looked up before its account is known. All
 expire, for a connection may end without anyone hearing of it.
 """
 
+import contextlib
 from collections.abc import Sequence
 
-from parley.adapters.dynamodb_expressions import Condition, Delete, Item, Key, Put, Span
+from parley.adapters.dynamodb_conditions import PRESENT
+from parley.adapters.dynamodb_expressions import (
+    Condition,
+    ConditionCheck,
+    Delete,
+    Item,
+    Key,
+    Put,
+    Span,
+    Update,
+)
 from parley.adapters.dynamodb_items import LAST, live_key, thread_pk
-from parley.adapters.dynamodb_table import Table
+from parley.adapters.dynamodb_table import ConditionFailed, Table, TransactionFailed
 from parley.core.access import TEXT_LIMIT_BYTES
-from parley.ports import Connection, Followers, LiveText, Subscriber
+from parley.core.errors import Unauthenticated
+from parley.ports import UNKNOWN_CONNECTION, Connection, Followers, LiveText, Subscriber
 
 CONNECTION_MS = 2 * 60 * 60 * 1000
 WATCH_MS = 60_000
@@ -83,7 +95,7 @@ class DynamoSubscribers:
 
     async def connection(self, connection_id: str) -> Connection | None:
         item = await self._table.get((_connection_pk(connection_id), "conn"))
-        return _to_connection(item) if item else None
+        return _to_connection(item) if item and "dropped" not in item else None
 
     def _connections(self, account: str) -> Span:
         live = Condition("#expires_at > :now", {":now": self._table.now_seconds()})
@@ -97,8 +109,17 @@ class DynamoSubscribers:
         return [_to_connection(item) for item in items if item["key_hash"] == key_hash]
 
     async def drop_connection(self, connection_id: str) -> None:
-        """The connection's own items go last: dropping it again finds what a crash left."""
+        """The connection's own items go last: dropping it again finds what a crash left.
+
+        Race: the connection subscribes while it is dropped, because its key was revoked, and
+        is stored after its subscriptions were read here: nobody would end that one. So it is
+        marked first, and subscribing is conditional on a connection without the mark.
+        """
         pk = _connection_pk(connection_id)
+        with contextlib.suppress(ConditionFailed):
+            await self._table.update(
+                Update((pk, "conn"), sets={"dropped": True}, condition=PRESENT)
+            )
         own = await self._table.every(Span(pk))
         elsewhere: list[Key] = []
         for item in own:
@@ -123,9 +144,20 @@ class DynamoSubscribers:
             "known": subscriber.known,
             "expires_at": expires_at,
         }
-        await self._table.transact(
-            [Put(follower), Put({"pk": own_pk, "sk": own_sk, "expires_at": expires_at})]
+        live = Condition(
+            "attribute_not_exists(#dropped) AND #expires_at > :now",
+            {":now": self._table.now_seconds()},
         )
+        try:
+            await self._table.transact(
+                [
+                    ConditionCheck((own_pk, "conn"), live),
+                    Put(follower),
+                    Put({"pk": own_pk, "sk": own_sk, "expires_at": expires_at}),
+                ]
+            )
+        except TransactionFailed:
+            raise Unauthenticated(UNKNOWN_CONNECTION) from None
 
     async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
         """The thread's entry first: while the connection's is there, a drop finds both."""

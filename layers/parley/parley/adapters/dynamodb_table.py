@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from parley.adapters.aws import BUSY, BUSY_CODES, AwsCalls, client_config, error_code
 from parley.adapters.dynamodb_expressions import (
     KEYS,
+    ConditionCheck,
     Delete,
     Item,
     Key,
@@ -235,7 +236,7 @@ class Table:
         match write:
             case Put(item, condition):
                 target = {"Item": encoded_item(item)} | conditional(condition)
-            case Delete(key, condition):
+            case Delete(key, condition) | ConditionCheck(key, condition):
                 target = {"Key": encoded_key(key)} | conditional(condition)
             case Update(key, condition=condition):
                 target = {"Key": encoded_key(key)} | changes(write)

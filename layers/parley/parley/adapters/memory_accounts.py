@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from parley.core.access import ApiKey
-from parley.core.errors import (
-    Conflict,
-)
+from parley.core.errors import Conflict, Unauthenticated
 from parley.core.model import Catalogue
 from parley.ports import (
+    UNKNOWN_CONNECTION,
     Connection,
     Followers,
     LiveText,
@@ -56,6 +55,8 @@ class MemorySubscribers:
             del self.sockets[key]
 
     async def subscribe(self, subscriber: Subscriber, now: int) -> None:
+        if await self.connection(subscriber.connection_id) is None:
+            raise Unauthenticated(UNKNOWN_CONNECTION)
         key = (subscriber.account, subscriber.thread_id, subscriber.connection_id)
         self.sockets[key] = subscriber
         self.subscribed_until[key] = now + CONNECTION_MS

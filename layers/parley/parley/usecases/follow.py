@@ -60,6 +60,9 @@ class Follow:
     ) -> Frame:
         """Follow a thread; raises NotFound for one that is absent or not the caller's.
 
+        Raises Unauthenticated if the connection was dropped meanwhile: who revokes a key
+        drops its connections, and a subscription must not outlive that.
+
         The subscription is written before the prompts are read, and an attempt commits
         before it reads the subscribers: whichever way they interleave, one sees the other.
         """

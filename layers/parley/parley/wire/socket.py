@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from parley.core.access import Principal, bare_key
 from parley.core.errors import ParleyError, Unauthenticated
 from parley.core.events import Frame, error_frame, prompt_frame
-from parley.ports import Connection, Post, Publisher
+from parley.ports import UNKNOWN_CONNECTION, Connection, Post, Publisher
 from parley.usecases.cancel import Cancel
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate
@@ -59,7 +59,7 @@ class Socket:
         """The connection and its key's owner, asked for with every frame: keys are revoked."""
         connection = await self.follow.subscribers.connection(connection_id)
         if connection is None:
-            raise Unauthenticated("the connection is not known: connect again")
+            raise Unauthenticated(UNKNOWN_CONNECTION)
         return connection, await self.authenticate.by_hash(connection.key_hash)
 
     async def _answer(
