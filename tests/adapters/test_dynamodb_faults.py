@@ -131,11 +131,16 @@ async def test_ends_of_attempts_whose_response_was_lost_are_successes(
     async def running(name: str) -> Any:
         return await claimed(stores, await accepted(stores, a_prompt(name, f"t-{name}")))
 
+    async def wanted(name: str) -> Any:
+        claim = await running(name)
+        await store.request_cancel(ACCOUNT, name)
+        return claim
+
     for prompt, call in (
         (a := await running("a"), store.finish(a, NOW, answer_of(a), None)),
         (b := await running("b"), store.fail(b, NOW, FAILURE, NOW + 1000)),
         (c := await running("c"), store.abandon(c, NOW, FAILURE, Outcome.FAILED)),
-        (d := await running("d"), store.cancel_running(d, NOW, None, None)),
+        (d := await wanted("d"), store.cancel_running(d, NOW, None, None)),
         (e := await running("e"), store.evict(e, NOW)),
     ):
         with faulty(client, TransactWriteItems=[LOST]) as faults:
@@ -249,8 +254,16 @@ async def test_a_write_that_another_one_overtook_is_decided_anew(
     table.transact = overtaken
     with pytest.raises(TransitionRefused):
         await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
-    table.transact = overtaken
-    evicted = await stores.prompts.evict(prompt, NOW)
+    again = await accepted(stores, a_prompt("p2", "t2"))
+
+    async def canceled_first(*arguments: Any, **named: Any) -> None:
+        table.transact = transact
+        await stores.prompts.request_cancel(ACCOUNT, "p2")
+        await transact(*arguments, **named)
+
+    running = await claimed(stores, again)
+    table.transact = canceled_first
+    evicted = await stores.prompts.evict(running, NOW)
     assert (evicted.status, evicted.run_count) == (Status.CANCELED, 1)
 
 

@@ -135,6 +135,7 @@ async def test_rarer_transitions(stores: Stores, counted: Any) -> None:
     await cost("abandon", store.abandon(running, NOW, failure, Outcome.FAILED))
     running = await run(stores, a_prompt("d", "td"))
     partial = answer_of(running, partial=True)
+    await store.request_cancel(ACCOUNT, "d")
     canceled = await cost("cancel_running", store.cancel_running(running, NOW, partial, None))
     await cost("retry", store.retry(canceled, 2, NOW, NOW, 1000))
     head = await store.head(ACCOUNT, "td")

@@ -34,6 +34,7 @@ async def test_retry_moves_the_question_and_drops_the_partial_text(stores: Store
     prompt = await accepted(stores, a_prompt())
     running = await claimed(stores, prompt)
     partial = answer_of(prompt, "A fr", partial=True)
+    await stores.prompts.request_cancel(ACCOUNT, "p1")
     canceled = await stores.prompts.cancel_running(running, NOW, partial, None)
     await accepted(stores, a_prompt("p2", turn=2))
 

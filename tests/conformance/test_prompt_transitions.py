@@ -281,14 +281,30 @@ async def test_cancel_running_keeps_the_partial_text(stores: Stores, kept: bool)
     prompt = await accepted(stores, a_prompt())
     running = await claimed(stores, prompt)
     partial = answer_of(prompt, "A fr", partial=True) if kept else None
+    wanted = await stores.prompts.request_cancel(ACCOUNT, "p1")
 
     ended = await stores.prompts.cancel_running(running, NOW, partial, USAGE)
 
     message_id = partial.id if partial else ""
-    assert ended == lifecycle.cancel_running(running, "token-1", NOW, message_id, USAGE)
+    assert ended == lifecycle.cancel_running(wanted, "token-1", NOW, message_id, USAGE)
     assert ended == await stored(stores, prompt)
     assert await stores.threads.message(ACCOUNT, "t1", 1, ANSWER) == partial
     assert await stores.prompts.head(ACCOUNT, "t1") is None
+
+
+async def test_cancel_running_is_refused_unless_a_cancel_was_requested(stores: Stores) -> None:
+    prompt = await accepted(stores, a_prompt())
+    running = await claimed(stores, prompt)
+
+    with pytest.raises(TransitionRefused):
+        await stores.prompts.cancel_running(running, NOW, answer_of(prompt, partial=True), None)
+    with pytest.raises(TransitionRefused):
+        await stores.prompts.cancel_running(
+            replace(running, cancel_requested=True), NOW, None, None
+        )
+
+    assert await stored(stores, prompt) == running
+    assert await stores.threads.message(ACCOUNT, "t1", 1, ANSWER) is None
 
 
 async def test_an_attempt_without_its_lease_changes_nothing(stores: Stores) -> None:
@@ -368,13 +384,15 @@ async def test_evict_takes_a_live_lease_away(stores: Stores) -> None:
     prompt = await accepted(stores, a_prompt())
     running = await claimed(stores, prompt, at=NOW)
 
-    evicted = await stores.prompts.evict(prompt, NOW + 1)
+    with pytest.raises(TransitionRefused):
+        await stores.prompts.evict(prompt, NOW + 1)  # seen waiting: to be asked first
+    evicted = await stores.prompts.evict(running, NOW + 1)
 
-    assert evicted == lifecycle.evict(running, prompt, NOW + 1) == await stored(stores, prompt)
+    assert evicted == lifecycle.evict(running, running, NOW + 1) == await stored(stores, prompt)
     with pytest.raises(TransitionRefused):
         await stores.prompts.finish(running, NOW + 2, answer_of(prompt), None)
     with pytest.raises(TransitionRefused):
-        await stores.prompts.evict(prompt, NOW + 3)
+        await stores.prompts.evict(running, NOW + 3)
     with pytest.raises(TransitionRefused):
         await stores.prompts.evict(a_prompt("absent"), NOW)
 

@@ -804,18 +804,22 @@ async def test_a_suspect_is_refused_beside_others_and_woken_alone() -> None:
 
 async def test_an_id_that_is_removed_and_added_again_is_another_prompt() -> None:
     # runner                       api
-    # streams a (turn 1)
+    # streams a (turn 1), its looks hang
+    #                              asks a to cancel itself, in vain
     #                              removes a, adds a again: turn 2
-    # finishes a <- refused        (its token is gone)
+    # looks: stops                 (its token is gone)
     world = World()
     world.provider.scripts = [SLOW, (Say("New"), End())]
     await world.add("a")
     world.runner("runner-1")
+    looking = world.conductor.hold("prompts.prompt", BEFORE, actor="runner-1")
     await world.clock.advance(1)
     await world.clock.run(world.remove(USER, "a"))
     await world.add("a", text="other words")
     assert world.prompt("a").turn == 2
-    await world.clock.advance(1.1)
+    assert len(world.provider.open) == 1
+    looking.release()
+    await settle()
     assert len(world.provider.open) == 0, "the removed prompt's stream goes on"
     await world.drain()
     assert (world.status("a"), world.answer("a").text) == ("completed", "New")
@@ -825,7 +829,7 @@ async def test_an_id_that_is_removed_and_added_again_is_another_prompt() -> None
 
 async def test_a_removed_prompts_attempt_stops_although_the_id_runs_again() -> None:
     # runner-1                     api                        runner-2
-    # streams a
+    # streams a, its looks hang
     #                              removes a, adds it again
     #                                                         claims a: it is running
     # looks: running, with another token: stops
@@ -833,13 +837,15 @@ async def test_a_removed_prompts_attempt_stops_although_the_id_runs_again() -> N
     world.provider.scripts = [(SILENT,), (Wait(5), Say("New"), End())]
     await world.add("a")
     world.runner("runner-1")
-    await world.clock.advance(0.3)
+    looking = world.conductor.hold("prompts.prompt", BEFORE, actor="runner-1")
+    await world.clock.advance(1)
     await world.clock.run(world.remove(USER, "a"))
     await world.add("a")
     world.runner("runner-2")
     await world.clock.advance(0.3)
     assert (world.status("a"), len(world.provider.open)) == ("running", 2)
-    await world.clock.advance(1)
+    looking.release()
+    await settle()
     assert (world.status("a"), len(world.provider.open)) == ("running", 1)
     await world.clock.advance(10)
     assert world.answer("a").text == "New"

@@ -147,6 +147,9 @@ class PromptsObserver:
         _count("PromptsAbandoned")
         logger.warning("abandoned", extra=_keys(prompt) | {"reason": prompt.error_code})
 
+    def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
+        unexpected(error, "delivery failed", **_keys(prompt))
+
 
 def _keys(prompt: Prompt) -> dict[str, object]:
     return {

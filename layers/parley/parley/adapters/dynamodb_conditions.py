@@ -29,6 +29,16 @@ def held_and_wanted(prompt: Prompt) -> Condition:
     return Condition(f"{mine.text} AND attribute_not_exists(#cancel_requested)", mine.values)
 
 
+def held_and_unwanted(prompt: Prompt) -> Condition:
+    """The attempt has its lease and was asked to cancel.
+
+    What is stored counts, for the wish comes after the claim. Race: the attempt's failure is
+    refused because its lease is over; without a wish it may not be called canceled.
+    """
+    mine = held(prompt)
+    return Condition(f"{mine.text} AND attribute_exists(#cancel_requested)", mine.values)
+
+
 def unmoved(prompt: Prompt) -> Condition:
     """Nothing that a transition's condition looks at has changed since the read.
 

@@ -15,6 +15,7 @@ from parley.adapters.dynamodb_conditions import (
     PRESENT,
     advance_thread,
     held,
+    held_and_unwanted,
     held_and_wanted,
     raise_if_thread_refused,
     unmoved,
@@ -170,9 +171,11 @@ class DynamoPrompts(PromptReads):
         self, prompt: Prompt, now: int, partial: Message | None, usage: Usage | None
     ) -> Prompt:
         message_id = partial.id if partial else ""
-        changed = lifecycle.cancel_running(prompt, prompt.lease_token, now, message_id, usage)
-        kept = [Put(message_item(partial))] if partial else []
-        return await self._end(prompt, changed, [*kept, _close_turn(prompt)])
+        asked = replace(prompt, cancel_requested=True)  # as stored: that is the condition
+        changed = lifecycle.cancel_running(asked, prompt.lease_token, now, message_id, usage)
+        writes: list[Write] = [Put(message_item(partial))] if partial else []
+        writes.append(_close_turn(prompt))
+        return await self._end(prompt, changed, writes, held_and_unwanted(prompt))
 
     async def _end(
         self,

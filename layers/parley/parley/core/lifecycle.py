@@ -64,7 +64,7 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
         ),
         "request_cancel": _row("api socket", "running", "running", "none"),
         "cancel_waiting": _row("api socket", "scheduled errored", "canceled", "none"),
-        "cancel_running": _row("runner", "running", "canceled", "own token"),
+        "cancel_running": _row("runner", "running", "canceled", "own token, a cancel requested"),
         "cancel_expired": _row(
             "api socket runner sweeper",
             "running",
@@ -75,7 +75,7 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
             "api sweeper",
             "scheduled running errored",
             "canceled",
-            "same place; it is being removed, or its thread is being deleted",
+            "same place, not running unless it was seen so; it or its thread is going away",
         ),
         "retry": _row(
             "api",
@@ -291,8 +291,12 @@ def cancel_waiting(prompt: Prompt, now: int) -> Prompt:
 def cancel_running(
     prompt: Prompt, token: str, now: int, message_id: str, usage: Usage | None
 ) -> Prompt:
-    """The attempt cancels itself. `message_id` names the kept partial text, or is empty."""
-    _check(prompt, "cancel_running", prompt.lease_token == token)
+    """The attempt cancels itself. `message_id` names the kept partial text, or is empty.
+
+    Only if somebody asked: an attempt that may not write its failure tries this next, and
+    what kept it from that may have been anything.
+    """
+    _check(prompt, "cancel_running", prompt.lease_token == token and prompt.cancel_requested)
     return replace(
         _close(prompt, now, Status.CANCELED),
         response_message_id=message_id,
@@ -309,11 +313,13 @@ def cancel_expired(prompt: Prompt, now: int) -> Prompt:
 def evict(prompt: Prompt, seen: Prompt, now: int) -> Prompt:
     """Cancel whatever the state, because the prompt or its thread is going away.
 
-    Taking the token away is enough to stop a live attempt: all its writes are
-    conditional on it (I10), and it notices within a second. `seen` is the prompt as the
-    caller read it: an id that was removed and added again meanwhile is another prompt.
+    Taking the token away keeps a live attempt from writing (I10), but it notices a second
+    later and speaks until then: so callers ask it to cancel itself first. `seen` is the
+    prompt as the caller read it: an id that was removed and added again meanwhile is
+    another prompt, and one that was claimed meanwhile has an attempt to be asked.
     """
-    _check(prompt, "evict", same_place(prompt, seen))
+    unasked = prompt.status is Status.RUNNING and seen.status is not Status.RUNNING
+    _check(prompt, "evict", same_place(prompt, seen) and not unasked)
     attempts = prompt.attempts
     if prompt.status is Status.RUNNING:
         attempts = _ended(prompt, now, Outcome.CANCELED)

@@ -38,7 +38,8 @@ from parley.ports import (
     ThreadStore,
 )
 from parley.usecases.delivery import Delivery
-from parley.usecases.waiting import stop, within
+from parley.usecases.observing import Observer
+from parley.usecases.waiting import stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,12 @@ class Attempt:
 
     prompt: Prompt
     ports: AttemptPorts
+    observer: Observer
     lease_end: float
     deadline: float
     first_token_at: int = 0
     delivery: Delivery = field(init=False)
+    _renewals: list["asyncio.Future[Prompt]"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.delivery = Delivery(
@@ -110,6 +113,7 @@ class Attempt:
             publisher=self.ports.publisher,
             clock=self.ports.clock,
             policy=self.ports.policy,
+            observer=self.observer,
             valid=self.valid,
         )
 
@@ -136,7 +140,7 @@ class Attempt:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return next(task.result() for task in tasks if task.done())
         finally:
-            await stop(looking, *tasks)
+            await stop(looking, *tasks, *self._renewals)
 
     async def _keep_lease(self) -> Verdict:
         """Renew on an own timer, never delayed by a silent model or a slow socket."""
@@ -149,8 +153,7 @@ class Attempt:
             sent = clock.monotonic()
             renewal = self.ports.prompts.renew(self.prompt, clock.now() + policy.lease_ms)
             try:
-                # A renewal that hangs must not keep the attempt from ending in time.
-                if await within(clock, self._own_end() - sent, renewal) is None:
+                if not await self._renewed(renewal, self._own_end() - sent):
                     return LeaseLost()
             except TransitionRefused:
                 return LeaseLost()
@@ -159,6 +162,25 @@ class Attempt:
                 continue
             self.lease_end = sent + policy.lease
             renew_at = sent + policy.renew_every
+
+    async def _renewed(self, renewal: Coroutine[Any, Any, Prompt], seconds: float) -> bool:
+        """True if the renewal was answered in time; raises what it raised.
+
+        One that hangs must not keep the attempt from ending, and may not end even when it is
+        canceled before AWS answers: it is left to be stopped together with everything else.
+        """
+        task = asyncio.ensure_future(renewal)
+        self._renewals.append(task)
+        timer = asyncio.ensure_future(self.ports.clock.sleep(seconds))
+        try:
+            await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await stop(timer)
+        if not task.done():
+            return False
+        self._renewals.remove(task)
+        task.result()
+        return True
 
     def _own_end(self) -> float:
         return self.lease_end - self.ports.policy.lease_margin

@@ -1,6 +1,5 @@
 """Cancel a prompt, retry one that was given up, remove one; and delete a thread."""
 
-import contextlib
 from dataclasses import dataclass
 
 from parley.core import lifecycle
@@ -33,6 +32,40 @@ async def owned(prompts: PromptStore, principal: Principal, prompt_id: str) -> P
     if prompt is None or not principal.owns(prompt):
         raise NotFound("no such prompt")
     return prompt
+
+
+async def stopped(prompts: PromptStore, clock: Clock, prompt: Prompt, end: float) -> Prompt:
+    """The prompt when its attempt is over, or as it is at `end` (monotonic seconds)."""
+
+    async def look() -> Prompt:
+        return await prompts.prompt(prompt.account, prompt.id) or prompt
+
+    def over(found: Prompt) -> bool:
+        return found.status is not Status.RUNNING or lifecycle.expired(found, clock.now())
+
+    return await poll(clock, max(end - clock.monotonic(), 0), look, over)
+
+
+async def evicted(prompts: PromptStore, clock: Clock, prompt: Prompt, end: float) -> Prompt | None:
+    """End a prompt that is going away; None if it ended by itself.
+
+    A running attempt is asked first and given until `end`, and only what runs on, or has
+    lost its runner, loses its lease. Else the attempt would go on speaking until it looks:
+
+        api                          runner
+        evicts X, says: canceled
+                                     posts the next delta of X
+                                     looks: another's, and stops
+
+    Raises TransitionRefused if the prompt has moved meanwhile.
+    """
+    if prompt.status is Status.RUNNING:
+        if not prompt.cancel_requested:
+            prompt = await prompts.request_cancel(prompt.account, prompt.id)
+        prompt = await stopped(prompts, clock, prompt, end)
+    if prompt.status.terminal:
+        return None
+    return await prompts.evict(prompt, clock.now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +114,7 @@ class Cancel:
         return None
 
     async def _wait(self, prompt: Prompt, end: float) -> Prompt:
-        async def look() -> Prompt:
-            return await self.prompts.prompt(prompt.account, prompt.id) or prompt
-
-        def over(found: Prompt) -> bool:
-            return found.status is not Status.RUNNING or lifecycle.expired(found, self.clock.now())
-
-        return await poll(self.clock, max(end - self.clock.monotonic(), 0), look, over)
+        return await stopped(self.prompts, self.clock, prompt, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +136,9 @@ class Retry:
             head = await self.prompts.thread_head(prompt.account, prompt.thread_id)
             if head.thread is None or head.thread.deleted:
                 raise ThreadDeleted("the thread was deleted")
+            if not principal.sees(head.thread):
+                # Its owner was taken out of the thread: what is asked there is not theirs.
+                raise NotFound("no such prompt")
             if len(head.open_turns) >= OPEN_TURNS_CAP:
                 raise TooManyOpenTurns(f"the thread has {OPEN_TURNS_CAP} unfinished prompts")
             now, sweep = self.clock.now(), self.policy.sweep_ms
@@ -139,7 +169,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Removes a prompt; an unfinished one is canceled first, and its attempt stopped."""
+    """Removes a prompt; an unfinished one is canceled first, and its attempt asked to stop."""
 
     prompts: PromptStore
     ending: Ending
@@ -147,16 +177,29 @@ class Remove:
 
     async def __call__(self, principal: Principal, prompt_id: str) -> None:
         """Raises NotFound. The thread keeps its messages."""
+        end = self.clock.monotonic() + self.ending.policy.cancel_wait
+        prompt = await owned(self.prompts, principal, prompt_id)
+        unknown = 0
         for _ in range(DECISIONS):
-            prompt = await owned(self.prompts, principal, prompt_id)
             try:
                 if not prompt.status.terminal:
-                    evicted = await self.prompts.evict(prompt, self.clock.now())
-                    await self.ending.hint(evicted)
+                    gone = await evicted(self.prompts, self.clock, prompt, end)
+                    if gone is not None:
+                        await self.ending.hint(gone)
                 await self.prompts.remove(prompt.account, prompt.id)
             except TransitionRefused:
-                continue
-            return
+                pass
+            except Unavailable:
+                # It may have taken effect: another look tells, and then it is no 404.
+                unknown += 1
+                if unknown > 1:
+                    raise
+            else:
+                return
+            try:
+                prompt = await owned(self.prompts, principal, prompt_id)
+            except NotFound:
+                return  # it was there, and it is gone
         raise Busy("the prompt keeps changing")
 
 
@@ -184,23 +227,32 @@ class DeleteThread:
         be again, and an evicted attempt can write nothing: nothing resurrects the thread.
         """
         head = await self.prompts.thread_head(account, thread_id)
-        for start in range(0, len(head.open_turns), AT_ONCE):
+        # The newest first: the head is the one that may have to be waited for, and when its
+        # attempt ends there shall be no next turn to wake.
+        turns = head.open_turns[::-1]
+        for start in range(0, len(turns), AT_ONCE):
             if self.clock.monotonic() >= until:
                 return False
-            turns = head.open_turns[start : start + AT_ONCE]
-            await every(self._evict(turn) for turn in turns)
+            batch = turns[start : start + AT_ONCE]
+            if not all(await every(self._evict(turn, until) for turn in batch)):
+                return False
         while self.clock.monotonic() < until:
             if await self.threads.delete_page(account, thread_id, DELETE_PAGE):
                 return True
         return False
 
-    async def _evict(self, turn: OpenTurn) -> None:
-        prompt = await self.prompts.prompt(turn.account, turn.prompt_id)
-        if prompt is None or not lifecycle.same_place(prompt, turn):
-            return
-        try:
-            evicted = await self.prompts.evict(prompt, self.clock.now())
-        except TransitionRefused:
-            return  # it ended by itself
-        with contextlib.suppress(Busy, Unavailable):
-            await self.ending.push(evicted)
+    async def _evict(self, turn: OpenTurn, until: float) -> bool:
+        """True when the turn is open no longer."""
+        end = min(self.clock.monotonic() + self.ending.policy.cancel_wait, until)
+        for _ in range(DECISIONS):
+            prompt = await self.prompts.prompt(turn.account, turn.prompt_id)
+            if prompt is None or not lifecycle.same_place(prompt, turn) or prompt.status.terminal:
+                return True
+            try:
+                gone = await evicted(self.prompts, self.clock, prompt, end)
+            except TransitionRefused:
+                continue  # it was claimed meanwhile, say, or ended by itself
+            if gone is not None:
+                await self.ending.push_hint(gone)
+            return True
+        return False

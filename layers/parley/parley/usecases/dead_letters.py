@@ -32,8 +32,10 @@ class Redrive:
         """Retry the prompts of the records (of one prompt, if named).
 
         Answers the retried prompts and the records that were obsolete: their prompt is
-        gone or was retried already. Both kinds are deleted from the queue; whatever could
-        not be retried now stays in it and the error is raised.
+        gone, or it ended otherwise since. Both kinds are deleted from the queue. A record
+        of an unfinished prompt stays in it: it is written before the prompt is abandoned,
+        so its time may be about to come. Whatever could not be retried now stays, too, and
+        the error is raised.
         """
         principal.require_admin()
         letters = list(await self.dead_letters.take(principal.account, TAKE))
@@ -46,9 +48,16 @@ class Redrive:
                 try:
                     retried.append(await self.retry(principal, letter.prompt_id))
                 except (NotFound, Conflict):
+                    again = any(prompt.id == letter.prompt_id for prompt in retried)
+                    if not again and await self._unfinished(letter):
+                        continue
                     obsolete.append(letter)
                 await self.dead_letters.forget(letter)
                 letters.remove(letter)
         finally:
             await self.dead_letters.give_back(letters)
         return retried, obsolete
+
+    async def _unfinished(self, letter: DeadLetter) -> bool:
+        prompt = await self.retry.prompts.prompt(letter.account, letter.prompt_id)
+        return prompt is not None and not prompt.status.terminal

@@ -9,13 +9,18 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from parley.core.errors import Busy, Unavailable
 from parley.core.events import Frame, delta_frames, prompt_frame
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt
 from parley.ports import Clock, LiveText, Post, Publisher, Subscriber, SubscriberStore
+from parley.usecases.observing import Observer
 from parley.usecases.waiting import stop, within
+
+# A connection whose posts end in nothing known is asked again ever more seldom, down to this.
+UNKNOWN_PAUSE_SECONDS = 3.0
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Delivery:
     publisher: Publisher
     clock: Clock
     policy: Policy
+    observer: Observer
     valid: Callable[[], bool]
     text: str = ""
     final: Sequence[Frame] | None = None
@@ -38,6 +44,7 @@ class Delivery:
     _pumps: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _live_length: int = -1
+    _reported: set[str] = field(default_factory=set)
 
     def open_with(self, question: Frame) -> None:
         """What every follower gets first: the question, then the state. Pumps wait for it."""
@@ -63,6 +70,7 @@ class Delivery:
             if subscriber.nonce not in self._pumps:
                 pump = asyncio.create_task(self._pump(subscriber))
                 self._pumps[subscriber.nonce] = pump
+                pump.add_done_callback(partial(self._pump_ended, subscriber.nonce))
         if followers.watched and self._live_length != len(self.text) and self.valid():
             self._live_length = len(self.text)
             prompt = self.prompt
@@ -70,13 +78,36 @@ class Delivery:
             await self.subscribers.put_live(self.prompt.account, live, self.clock.now())
 
     async def keep_looking(self) -> None:
-        """Look for followers once a second, until canceled."""
+        """Look for followers once a second, until canceled.
+
+        An answer must not fail because its followers could not be served just now: they get
+        everything from their own offset after the next look. So each look is a task of its
+        own, and what it raises is only told.
+        """
         while True:
-            # An answer must not fail because its followers could not be read just now:
-            # they get everything from their own offset at the next look.
-            with contextlib.suppress(Busy, Unavailable):
-                await self.look()
+            looking = asyncio.ensure_future(self.look())
+            try:
+                await asyncio.wait((looking,))
+            finally:
+                await stop(looking)
+            self._report(looking)
             await self.clock.sleep(self.policy.look)
+
+    def _pump_ended(self, nonce: str, pump: "asyncio.Task[None]") -> None:
+        """One that broke is started anew by the next look; one that has ended is not."""
+        if self._report(pump) and self._pumps.get(nonce) is pump:
+            del self._pumps[nonce]
+
+    def _report(self, task: "asyncio.Future[None]") -> bool:
+        """True if the task broke. The observer hears of each kind of error once."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return False
+        kind = type(error).__name__
+        if not isinstance(error, Busy | Unavailable) and kind not in self._reported:
+            self._reported.add(kind)
+            self.observer.delivery_failed(self.prompt, error)
+        return True
 
     async def close(self, final: Sequence[Frame]) -> None:
         """Let every follower have the rest and the final frames, within bounded time.
@@ -92,9 +123,11 @@ class Delivery:
         await self.abort()
 
     async def _farewell(self) -> None:
-        await self.look()
-        if self._pumps:
-            await asyncio.wait(self._pumps.values())
+        try:
+            await self.look()
+        finally:
+            if self._pumps:
+                await asyncio.wait(self._pumps.values())
 
     async def abort(self) -> None:
         """Stop at once; nothing is posted afterwards."""
@@ -112,15 +145,19 @@ class Delivery:
         offset = self._first_offset(subscriber)
         if self.final is None and not await self._post_all(subscriber, self._opening):
             return
+        pause = self.policy.delta_pause
         while True:
             moved = self._moved
             if offset < len(self.text) and not self._arrived_late(subscriber, offset):
                 end = await self._post_delta(subscriber, offset)
                 if end < 0:
                     return
-                if self.final is None or end == offset:
-                    await self.clock.sleep(self.policy.delta_pause)
-                offset = end
+                if end == offset:
+                    pause = await self._back_off(pause)
+                    continue
+                offset, pause = end, self.policy.delta_pause
+                if self.final is None:
+                    await self.clock.sleep(pause)
             elif self.final is not None:
                 await self._post_all(subscriber, self.final)
                 return
@@ -145,11 +182,17 @@ class Delivery:
     async def _post_all(self, subscriber: Subscriber, frames: Sequence[Frame]) -> bool:
         """Post frames in order, each until its outcome is known; False to end."""
         for frame in frames:
+            pause = self.policy.delta_pause
             while (post := await self._post(subscriber, frame)) is Post.UNKNOWN:
-                await self.clock.sleep(self.policy.delta_pause)
+                pause = await self._back_off(pause)
             if post is Post.GONE:
                 return False
         return True
+
+    async def _back_off(self, pause: float) -> float:
+        """Wait after a post of unknown outcome; how long to wait after the next such one."""
+        await self.clock.sleep(pause)
+        return min(pause * 2, UNKNOWN_PAUSE_SECONDS)
 
     async def _post(self, subscriber: Subscriber, frame: Frame) -> Post:
         # After the commit the outcome is everybody's to tell; before it, only the holder

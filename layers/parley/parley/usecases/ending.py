@@ -8,7 +8,7 @@ the prompts, so one of the two always sees the other.
 import contextlib
 from dataclasses import dataclass
 
-from parley.core.errors import Busy, Unavailable
+from parley.core.errors import Busy, TransitionRefused, Unavailable
 from parley.core.events import Frame, message_frame, prompt_frame
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt
@@ -26,6 +26,9 @@ from parley.ports import (
 )
 from parley.usecases.waiting import every, within
 
+# How long somebody who cancels waits at most for slow followers to hear of it.
+HINT_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -42,12 +45,14 @@ class Ending:
     async def __call__(self, prompt: Prompt) -> None:
         """After a transition to a terminal state, or when finding one made before.
 
-        Doing it twice is harmless: frames repeat a state, a wake-up is a hint.
+        Doing it twice is harmless: frames repeat a state, a wake-up is a hint. Both at
+        once, and each whatever becomes of the other: slow followers delay no next turn.
         """
-        try:
-            await self.push(prompt)
-        finally:
-            await self.wake_next(prompt.account, prompt.thread_id)
+        await self._end(prompt, self.policy.farewell)
+
+    async def _end(self, prompt: Prompt, seconds: float) -> None:
+        told = self._push(prompt, seconds)
+        await every([told, self.wake_next(prompt.account, prompt.thread_id)])
 
     async def hint(self, prompt: Prompt) -> None:
         """The same for callers who answer a person: the transition is committed already.
@@ -56,16 +61,24 @@ class Ending:
         the sweeper finds (I11); it must not make a cancel look as if it had failed.
         """
         with contextlib.suppress(Busy, Unavailable):
-            await self(prompt)
+            await self._end(prompt, min(HINT_SECONDS, self.policy.farewell))
 
     async def push(self, prompt: Prompt) -> None:
         """Tell every follower how the prompt ended, with its answer if it has one."""
+        await self._push(prompt, self.policy.farewell)
+
+    async def push_hint(self, prompt: Prompt) -> None:
+        """The same for callers who answer a person, as `hint`: nothing is woken."""
+        with contextlib.suppress(Busy, Unavailable):
+            await self._push(prompt, min(HINT_SECONDS, self.policy.farewell))
+
+    async def _push(self, prompt: Prompt, seconds: float) -> None:
         followers = await self.subscribers.followers(prompt.account, prompt.thread_id)
         if not followers.sockets:
             return
         frames = await self.outcome(prompt)
         posts = (self.post_all(subscriber, frames) for subscriber in followers.sockets)
-        await within(self.clock, self.policy.farewell, every(posts))
+        await within(self.clock, seconds, every(posts))
 
     async def outcome(self, prompt: Prompt) -> list[Frame]:
         """The frames that say how a prompt ended."""
@@ -90,7 +103,17 @@ class Ending:
                 return
 
     async def wake_next(self, account: str, thread_id: str) -> None:
-        """Wake the thread's next open turn: whoever ends the head does this."""
+        """Wake the thread's next open turn: whoever ends the head does this.
+
+        While it was parked the sweeper's looks drew apart. It may run now and lose its
+        runner, or this wake-up may be lost: so the next look is a sweep away again.
+        """
         head = await self.prompts.head(account, thread_id)
-        if head is not None:
-            await self.wake_ups.send(WakeUp(account, head.prompt_id, thread_id))
+        if head is None:
+            return
+        soon, distance = self.clock.now() + self.policy.sweep_ms, self.policy.sweep_ms
+        if head.due > soon:
+            # Refused: it has moved on, with a due time of its own.
+            with contextlib.suppress(TransitionRefused, Busy, Unavailable):
+                await self.prompts.move_due(head, soon, distance)
+        await self.wake_ups.send(WakeUp(account, head.prompt_id, thread_id))

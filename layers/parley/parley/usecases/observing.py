@@ -26,6 +26,9 @@ class Observer(Protocol):
     def abandoned(self, prompt: Prompt) -> None:
         """A prompt was given up."""
 
+    def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
+        """Followers of an attempt could not be served, for a reason nobody foresaw."""
+
 
 class Silent:
     """An observer for tests that do not look at what is told."""
@@ -43,4 +46,7 @@ class Silent:
         pass
 
     def abandoned(self, prompt: Prompt) -> None:
+        pass
+
+    def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
         pass

@@ -28,6 +28,7 @@ from parley.usecases.attempt import (
 )
 from parley.usecases.ending import Ending
 from parley.usecases.observing import Observer
+from parley.usecases.waiting import every
 
 T = TypeVar("T")
 
@@ -48,6 +49,10 @@ class Again:
 
 
 Result = Done | Again
+
+
+class LeaseOver(Exception):
+    """The attempt may not write any more; what it wrote last may or may not have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,16 @@ class Run:
             return await self._settle(wake_up, alone=alone)
         prompt, lease_end = claimed
         self.observer.claimed(prompt, turn, self.ports.clock.now())
-        attempt = Attempt(prompt, self.ports, lease_end, deadline)
+        attempt = Attempt(prompt, self.ports, self.observer, lease_end, deadline)
         try:
             verdict = await attempt.run()
             self.observer.attempted(prompt, attempt, verdict, self.ports.clock.now())
             return await self._conclude(attempt, verdict)
-        except TransitionRefused:
+        except (LeaseOver, TransitionRefused):
             # The lease went to another attempt, the prompt was evicted, or this very
             # write took effect and its response was lost: the stored state says which.
+            # Whoever has the word now, this attempt has not (I10).
+            await attempt.delivery.abort()
             return await self._settle(wake_up, alone=alone)
         finally:
             await attempt.delivery.abort()
@@ -136,14 +143,16 @@ class Run:
             # Its runner may have died between the commit and the push.
             await self.ending(prompt)
             return Done()
-        if prompt.status is Status.ERRORED and prompt.next_attempt_at > now:
-            return Again(math.ceil((prompt.next_attempt_at - now) / 1000))
+        suspect = prompt.losses > 0 and not alone
+        if prompt.status is Status.ERRORED and not (suspect and lifecycle.claimable(prompt, now)):
+            # At least a second: it may have become due since the claim was refused.
+            return Again(max(math.ceil((prompt.next_attempt_at - now) / 1000), 1))
         if lifecycle.expired(prompt, now):
             # Refused: somebody else has acted on it by now, and goes on with it.
             with contextlib.suppress(TransitionRefused):
                 await self._take_over(prompt, now)
             return Done()
-        if prompt.losses and not alone and prompt.status is not Status.RUNNING:
+        if suspect and prompt.status is not Status.RUNNING:
             await self._wake_alone(prompt)
         # Parked behind an earlier turn (whoever ends it wakes this one), or running with
         # a live lease: both go on without this wake-up.
@@ -169,9 +178,8 @@ class Run:
 
     async def _conclude(self, attempt: Attempt, verdict: Verdict) -> Result:
         if isinstance(verdict, LeaseLost):
-            await attempt.delivery.abort()
             self.observer.lease_lost(attempt.prompt)
-            raise TransitionRefused("lease lost")
+            raise LeaseOver
         if isinstance(verdict, Answered):
             return await self._finish(attempt, verdict)
         await attempt.delivery.abort()
@@ -188,8 +196,9 @@ class Run:
             attempt, lambda: prompts.finish(attempt.prompt, clock.now(), answer, answered.usage)
         )
         self.observer.completed(prompt)
-        await attempt.delivery.close([message_frame(answer), prompt_frame(prompt)])
-        await self.ending.wake_next(prompt.account, prompt.thread_id)
+        # At once, and each whatever becomes of the other: slow followers delay no next turn.
+        told = attempt.delivery.close([message_frame(answer), prompt_frame(prompt)])
+        await every([told, self.ending.wake_next(prompt.account, prompt.thread_id)])
         return Done()
 
     async def _cancel(self, attempt: Attempt) -> Result:
@@ -215,8 +224,8 @@ class Run:
                 attempt, lambda: prompts.fail(attempt.prompt, now, stored, again)
             )
         except TransitionRefused:
-            # A cancel was asked for at the same moment. (Or the lease is gone: then this
-            # is refused as well.)
+            # A cancel was asked for at the same moment. Or the lease is another's: then
+            # this is refused, too.
             return await self._cancel(attempt)
         await self.ending.push(prompt)
         return Again(math.ceil((again - now) / 1000))
@@ -239,7 +248,7 @@ class Run:
     async def _write(self, attempt: Attempt, write: Callable[[], Awaitable[T]]) -> T:
         """Write, repeated while it is unknown whether it took effect.
 
-        Raises TransitionRefused when the lease is over before that is known.
+        Raises LeaseOver when the lease is over before that is known.
         """
         while True:
             try:
@@ -247,7 +256,7 @@ class Run:
             except (Busy, Unavailable):
                 await self.ports.clock.sleep(COMMIT_PAUSE_SECONDS)
                 if not attempt.valid():
-                    raise TransitionRefused("lease over") from None
+                    raise LeaseOver from None
 
     def _message(
         self, attempt: Attempt, text: str, finish_reason: str, *, partial: bool = False

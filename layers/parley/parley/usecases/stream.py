@@ -5,7 +5,7 @@ as complete events and ends; the client comes back with the id of the last event
 `turn.attempt.offset`: everything before that place has been delivered.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from parley.core.access import Principal
@@ -153,7 +153,7 @@ class Stream:
             return _progress(prompt, live.attempt, live.text, place)
         answer = await self.threads.message(prompt.account, prompt.thread_id, prompt.turn, ANSWER)
         events, place = _progress(prompt, prompt.run_count, answer.text if answer else "", place)
-        end = replace(place.next_turn())
+        end = place.next_turn()
         return [*events, _end(prompt, answer, end)], end
 
 
