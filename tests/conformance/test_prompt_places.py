@@ -7,6 +7,7 @@ from parley.core import lifecycle
 from parley.core.errors import ThreadDeleted, TransitionRefused, TurnTaken
 from parley.core.prompt import Prompt, Usage
 from parley.core.thread import QUESTION
+from parley.ports import Page
 
 from tests.conformance.material import (
     ACCOUNT,
@@ -104,18 +105,35 @@ async def test_due_lists_open_turns_of_all_accounts_longest_due_first(stores: St
     second = await accepted(stores, a_prompt("p2", "t2", account=OTHER, created_at=START + 500))
     await accepted(stores, a_prompt("p3", "t3", created_at=NOW))
 
-    due = await stores.prompts.due(START + 5000, 10)
+    due = (await stores.prompts.due(START + 5000, 10)).items
 
     assert [turn.prompt_id for turn in due] == ["p1", "p2"]
     assert due[1] == replace(turn_of(second), due=second.created_at + 1000)
-    assert list(await stores.prompts.due(START + 5000, 1)) == [due[0]]
+    assert (await stores.prompts.due(START + 5000, 1)).items == [due[0]]
     assert due[0].due == first.created_at + 1000
-    assert await stores.prompts.due(START, 10) == []
+    assert await stores.prompts.due(START, 10) == Page([])
+
+
+async def test_pages_of_what_is_due_go_on_past_what_stays_due(stores: Stores) -> None:
+    for n in range(7):
+        await accepted(stores, a_prompt(f"p{n}", f"t{n}", created_at=START + n // 2))
+
+    found: list[str] = []
+    after = ""
+    for _ in range(10):
+        page = await stores.prompts.due(NOW, 3, after)
+        found += [turn.prompt_id for turn in page.items]
+        after = page.after
+        if not after:
+            break
+
+    assert set(found) == {f"p{n}" for n in range(7)}
+    assert not after
 
 
 async def test_move_due_moves_only_what_was_seen(stores: Stores) -> None:
     await accepted(stores, a_prompt())
-    (seen,) = await stores.prompts.due(NOW, 10)
+    (seen,) = (await stores.prompts.due(NOW, 10)).items
 
     await stores.prompts.move_due(seen, NOW + 2000, 2000)
 

@@ -200,7 +200,7 @@ async def test_finish_stores_the_answer_and_closes_the_turn(stores: Stores) -> N
     assert done == await stored(stores, prompt)
     assert await stores.threads.message(ACCOUNT, "t1", 1, ANSWER) == answer
     assert await stores.prompts.head(ACCOUNT, "t1") is None
-    assert await stores.prompts.due(NOW * 2, 10) == []
+    assert (await stores.prompts.due(NOW * 2, 10)).items == []
 
 
 async def test_finish_repeated_is_a_success_with_the_first_ones_result(stores: Stores) -> None:

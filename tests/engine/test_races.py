@@ -13,7 +13,7 @@ from parley.core.errors import Busy, Conflict
 from parley.core.lifecycle import LOSS_CAP
 from parley.core.prompt import OpenTurn, Outcome, Prompt, Status
 from parley.core.thread import QUESTION, Message, Role
-from parley.ports import ProviderRequest, WakeUp
+from parley.ports import Page, ProviderRequest, WakeUp
 from parley.usecases.accept import NewPrompt
 from parley.usecases.run import Result
 
@@ -937,12 +937,12 @@ class Index:
         heapq.heapify(heap)
         count = len(heap)
 
-        async def due(now: int, limit: int) -> list[OpenTurn]:
+        async def due(now: int, limit: int, after: str) -> Page[OpenTurn]:
             found = []
             while heap and heap[0][0] <= now and len(found) < limit:
                 found.append(heapq.heappop(heap)[2])
             self.pages.append(len(found))
-            return found
+            return Page(found, "more" if len(found) == limit else "")
 
         async def move_due(turn: OpenTurn, at: int, distance: int) -> None:
             nonlocal count
@@ -993,6 +993,37 @@ async def test_a_prompt_that_cannot_be_looked_at_keeps_no_other_waiting() -> Non
     assert await world.clock.run(world.sweep(5)) == 1
     await world.drain()
     assert world.open_turns() == []
+
+
+async def test_pages_full_of_what_cannot_be_looked_at_hide_nothing() -> None:
+    world = World()
+    for n in range(250):
+        await world.add(f"p{n}", f"t{n}")
+        await world.clock.advance(0.001)
+    world.queue.messages.clear()
+    world.clock.skip(world.policy.sweep)
+    for _ in range(200):
+        world.conductor.fail("prompts.prompt", BEFORE, Busy("throttled"))
+    with pytest.raises(Busy):
+        await world.clock.run(world.sweep(5))
+    assert len(world.queue.messages) == 50
+
+
+async def test_a_page_of_the_index_that_lags_behind_ends_no_sweep() -> None:
+    world = World()
+    for n in range(150):
+        await world.add(f"p{n}", f"t{n}")
+    world.queue.messages.clear()
+    world.clock.skip(world.policy.sweep)
+    due = world.sweep.prompts.due
+
+    async def lagging(now: int, limit: int, after: str = "") -> Page[OpenTurn]:
+        """The first page names only what is over by now, so nothing of it is there."""
+        page = await due(now, limit, after)
+        return page if after else Page([], page.after)
+
+    world.sweep.prompts.due = lagging  # type: ignore[method-assign]
+    assert await world.clock.run(world.sweep(5)) == 50
 
 
 async def test_a_deletion_that_fails_keeps_no_other_waiting() -> None:

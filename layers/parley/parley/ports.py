@@ -191,8 +191,12 @@ class PromptStore(Protocol):
     async def remove(self, account: str, prompt_id: str) -> None:
         """Delete a terminal prompt; the thread's messages stay."""
 
-    async def due(self, now: int, limit: int) -> Sequence[OpenTurn]:
-        """Open turns whose `due` has come, of all accounts, from the index (may be stale)."""
+    async def due(self, now: int, limit: int, after: str = "") -> Page[OpenTurn]:
+        """Open turns whose `due` has come, of all accounts, the longest due first.
+
+        From the index, which may be stale, so a page may have fewer than `limit` turns and
+        not be the last, and a turn may be on two pages.
+        """
 
     async def move_due(self, turn: OpenTurn, due: int, distance: int) -> None:
         """Set the next look at an open turn, unless the turn is gone or was moved meanwhile.
@@ -275,7 +279,9 @@ class ThreadStore(Protocol):
         """Append as a turn of its own, or replace the text of the message with this id.
 
         The `turn` and `part` of the argument are ignored; returns the message as stored.
-        Raises NotFound if the thread is absent or deleted, TurnTaken on contention.
+        Raises NotFound if the thread is absent or deleted, Conflict if a message that was
+        added to another thread has the id, TurnTaken on contention: look again then, for it
+        may have been by a message with this id.
         """
 
     async def delete_message(self, message: Message) -> None:

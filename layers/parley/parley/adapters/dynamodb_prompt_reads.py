@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parley.adapters.dynamodb_cursors import beyond, cursor, position_in
-from parley.adapters.dynamodb_expressions import KEYS, Condition, Item, Span
+from parley.adapters.dynamodb_expressions import KEYS, Condition, Item, Key, Span
 from parley.adapters.dynamodb_items import (
     LAST,
     SHARDS,
@@ -92,6 +92,18 @@ def _index_decides(query: PromptQuery) -> bool:
     """True if every entry of the list matches, so that counting them is enough."""
     every = not query.statuses or frozenset(query.statuses) == UNFINISHED
     return every and not (query.model_ids or query.ids or query.thread_id)
+
+
+def _next_due(places: Sequence[tuple[int, Key]], limit: int) -> str:
+    """Where the page after these starts: with the last moment, of which there may be more.
+
+    A page of one single moment is not to be read for ever: what else became due in it, more
+    than a page in one millisecond, is left to the next sweep.
+    """
+    if len(places) < limit:
+        return ""
+    first, last = places[0][0], places[-1][0]
+    return str(last + (first == last))
 
 
 class PromptReads:
@@ -225,10 +237,11 @@ class PromptReads:
             if examined >= COUNT_EXAMINED:
                 return
 
-    async def due(self, now: int, limit: int) -> Sequence[OpenTurn]:
-        keys = await self._table.due(map(due_shard, range(SHARDS)), now, limit)
-        found = await self._table.batch_get(keys)
+    async def due(self, now: int, limit: int, after: str = "") -> Page[OpenTurn]:
+        since = int(after or 0)
+        places = await self._table.due_since(map(due_shard, range(SHARDS)), since, now, limit)
+        found = await self._table.batch_get([key for _, key in places])
         # Read from the table: the index names the places only, and what it names may be
         # over, or moved, by now.
-        turns = [to_open_turn(found[key]) for key in keys if key in found]
-        return [turn for turn in turns if turn.due <= now]
+        turns = [to_open_turn(found[key]) for _, key in places if key in found]
+        return Page([turn for turn in turns if turn.due <= now], _next_due(places, limit))

@@ -161,10 +161,16 @@ class Table:
 
     async def due(self, pks: Iterable[str], now: int, limit: int) -> list[Key]:
         """The keys of what is due in these shards of the index, the longest due first."""
-        spans = [Span(pk, 0, now, "due") for pk in pks]
+        return [key for _, key in await self.due_since(pks, 0, now, limit)]
+
+    async def due_since(
+        self, pks: Iterable[str], since: int, now: int, limit: int
+    ) -> list[tuple[int, Key]]:
+        """What became due from `since` on, with its time."""
+        spans = [Span(pk, since, now, "due") for pk in pks]
         found = await asyncio.gather(*(self.page(span, limit) for span in spans))
         items = sorted((item for items, _ in found for item in items), key=lambda i: i["duesk"])
-        return [(item["pk"], item["sk"]) for item in items[:limit]]
+        return [(item["duesk"], (item["pk"], item["sk"])) for item in items[:limit]]
 
     async def batch_get(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Items by their keys; consistent. Absent ones are left out."""

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from parley.core import lifecycle
@@ -35,6 +35,8 @@ class MemoryState:
     prompts: dict[ThreadKey, Prompt] = field(default_factory=dict)
     open_turns: dict[ThreadKey, dict[int, OpenTurn]] = field(default_factory=dict)
     messages: dict[ThreadKey, dict[tuple[int, int], Message]] = field(default_factory=dict)
+    # The ids of messages that were added by hand: thread and turn of each.
+    message_ids: dict[ThreadKey, tuple[str, int]] = field(default_factory=dict)
     deletions: set[ThreadKey] = field(default_factory=set)
 
 
@@ -251,9 +253,13 @@ class MemoryPrompts:
         lifecycle.removable(stored)
         del self.state.prompts[account, prompt_id]
 
-    async def due(self, now: int, limit: int) -> Sequence[OpenTurn]:
+    async def due(self, now: int, limit: int, after: str = "") -> Page[OpenTurn]:
+        def place(turn: OpenTurn) -> str:
+            return f"{turn.due:015d} {turn.account} {turn.thread_id} {turn.turn:010d}"
+
         turns = [turn for open_ in self.state.open_turns.values() for turn in open_.values()]
-        return sorted((t for t in turns if t.due <= now), key=lambda t: t.due)[:limit]
+        found = sorted((t for t in turns if t.due <= now and place(t) > after), key=place)
+        return Page(found[:limit], place(found[limit - 1]) if len(found) > limit else "")
 
     async def move_due(self, turn: OpenTurn, due: int, distance: int) -> None:
         turns = self._open(turn.account, turn.thread_id)

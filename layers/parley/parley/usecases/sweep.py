@@ -38,13 +38,12 @@ class Sweep:
         until = self.clock.monotonic() + budget
         seen: set[OpenTurn] = set()
         failed: list[BaseException] = []
+        after = ""
         while self.clock.monotonic() < until:
-            turns = await self.prompts.due(self.clock.now(), PAGE)
-            # The index lags behind the table: a turn that was just moved may be listed
-            # as it was, and is no reason to go on.
-            fresh = [turn for turn in turns if turn not in seen]
-            if not fresh:
-                break
+            # Always forward: what cannot be looked at stays due, and a page full of that
+            # must not hide what became due after it.
+            page = await self.prompts.due(self.clock.now(), PAGE, after)
+            fresh = [turn for turn in page.items if turn not in seen]
             for start in range(0, len(fresh), AT_ONCE):
                 if self.clock.monotonic() >= until:
                     break
@@ -52,6 +51,9 @@ class Sweep:
                 seen.update(batch)
                 looks = [self._look(turn) for turn in batch]
                 failed += [e for e in await asyncio.gather(*looks, return_exceptions=True) if e]
+            after = page.after
+            if not after:
+                break
         for thread in await self.threads.deletions_due(self.clock.now(), PAGE):
             if self.clock.monotonic() >= until:
                 break
