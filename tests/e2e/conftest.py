@@ -2,7 +2,7 @@ import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from tests.e2e.cli import Parley
 from tests.e2e.client import Client
 from tests.e2e.model import Model
 from tests.e2e.queues import Queues
-from tests.e2e.sockets import Frame, Socket, following
+from tests.e2e.sockets import Heard, Socket, following
 from tests.e2e.stack import BIN, Stack
 
 HERE = Path(__file__).parent
@@ -76,10 +76,8 @@ def follow(stack: Stack) -> Iterator[Follow]:
     """Opens sockets that follow a thread, and closes them after the test."""
     with ExitStack() as opened:
 
-        def open_one(client: Client, thread_id: str, known: Frame | None = None) -> Socket:
-            socket: AbstractContextManager[Socket]
-            socket = following(stack.websocket, client.key, thread_id, known)
-            return opened.enter_context(socket)
+        def open_one(client: Client, thread_id: str, heard: Heard | None = None) -> Socket:
+            return opened.enter_context(following(stack.websocket, client.key, thread_id, heard))
 
         yield open_one
 

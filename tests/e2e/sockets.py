@@ -35,14 +35,24 @@ class Heard:
         self.repeats += bool(repeated)
         self.texts[prompt] = known + frame["text"][len(repeated) :]
 
+    def known(self) -> Frame:
+        """What a client that comes back says it has."""
+        return {
+            prompt: {"attempt": attempt, "offset": len(self.texts[prompt])}
+            for prompt, attempt in self.attempts.items()
+        }
+
 
 class Socket:
-    """One connection; `frames` keeps everything that came over it."""
+    """One connection; `frames` keeps everything that came over it.
 
-    def __init__(self, connection: ClientConnection) -> None:
+    One that goes on for another is given what that one heard.
+    """
+
+    def __init__(self, connection: ClientConnection, heard: Heard | None = None) -> None:
         self.connection = connection
         self.frames: list[Frame] = []
-        self.heard = Heard()
+        self.heard = heard or Heard()
 
     def send(self, action: str, **fields: Any) -> None:
         self.connection.send(json.dumps({"action": action, **fields}))
@@ -60,9 +70,9 @@ class Socket:
             if wanted(frame):
                 return frame
 
-    def subscribe(self, thread_id: str, known: Frame | None = None) -> Frame:
-        """Follow a thread; the answer, `subscribed` or `error`."""
-        self.send("subscribe", threadId=thread_id, known=known or {})
+    def subscribe(self, thread_id: str) -> Frame:
+        """Follow a thread, saying what is known of it; the answer, `subscribed` or `error`."""
+        self.send("subscribe", threadId=thread_id, known=self.heard.known())
         return self.until(lambda f: f["type"] in {"subscribed", "error"}, "a subscription")
 
     def until_heard(self, prompt_id: str, words: int, attempt: int = 1) -> str:
@@ -89,26 +99,18 @@ class Socket:
         state: Frame = frame["prompt"]
         return state
 
-    def known(self, prompt_id: str) -> Frame:
-        """What a client that comes back says it has of a prompt."""
-        place = {
-            "attempt": self.heard.attempts[prompt_id],
-            "offset": len(self.heard.texts[prompt_id]),
-        }
-        return {prompt_id: place}
-
 
 @contextmanager
-def open_socket(url: str, key: str) -> Iterator[Socket]:
+def open_socket(url: str, key: str, heard: Heard | None = None) -> Iterator[Socket]:
     """A connection with a key; raises InvalidStatus if the handshake is refused."""
     with connect(f"{url}?token={key}", ping_interval=None, close_timeout=1) as connection:
-        yield Socket(connection)
+        yield Socket(connection, heard)
 
 
 @contextmanager
-def following(url: str, key: str, thread_id: str, known: Frame | None = None) -> Iterator[Socket]:
+def following(url: str, key: str, thread_id: str, heard: Heard | None = None) -> Iterator[Socket]:
     """A connection that follows a thread."""
-    with open_socket(url, key) as socket:
-        answer = socket.subscribe(thread_id, known)
+    with open_socket(url, key, heard) as socket:
+        answer = socket.subscribe(thread_id)
         assert answer["type"] == "subscribed", answer
         yield socket

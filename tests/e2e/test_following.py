@@ -44,8 +44,7 @@ def test_a_follower_that_comes_back_goes_on_without_a_gap_or_a_repeat(
     model.told(word, stall_after=12)
     model.until_called(word, chunks=12)
 
-    after = follow(user, prompt["threadId"], before.known(prompt["id"]))
-    after.heard = before.heard
+    after = follow(user, prompt["threadId"], before.heard)
     second = after.until_heard(prompt["id"], words=12)
     model.released(word)
     after.until_status(prompt["id"], "completed")
