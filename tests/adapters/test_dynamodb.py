@@ -140,6 +140,7 @@ async def test_a_deletion_leaves_nothing_but_the_mark(
     await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
     await stores.subscribers.put_live(ACCOUNT, LiveText("p1", "t1", 1, 1, "x"), NOW)
     await stores.subscribers.watch(ACCOUNT, "t1", NOW)
+    await stores.threads.put_message(replace(question_of(prompt), id="note"))
     await stores.threads.mark_deleted(ACCOUNT, prompt.thread_id, NOW)
 
     while not await stores.threads.delete_page(ACCOUNT, "t1", 1):
@@ -397,6 +398,45 @@ async def test_a_message_put_while_its_thread_is_deleted_is_refused(stores: Stor
     overtake(stores, stores.threads, meanwhile)
     with pytest.raises(NotFound):
         await stores.threads.put_message(replace(question_of(a_prompt()), id="note"))
+
+
+async def test_a_message_sent_again_is_replaced_although_the_index_lags(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stores.threads.create_thread(a_thread())
+    table = stores.threads._table  # type: ignore[attr-defined]
+
+    async def lagging(span: Any) -> list[Any]:
+        assert span.index == "by_message"
+        return []
+
+    monkeypatch.setattr(table, "every", lagging)
+    note = replace(question_of(a_prompt()), id="note")
+    first = await stores.threads.put_message(note)
+    again = await stores.threads.put_message(replace(note, text="new"))
+    assert again == replace(first, text="new")
+    assert list(await stores.threads.message_by_id(ACCOUNT, "note")) == [again]
+    assert (await stores.threads.messages(ACCOUNT, "t1", 10, "")).items == [again]
+
+
+async def test_a_message_sent_twice_at_once_is_stored_once(stores: Stores) -> None:
+    await stores.threads.create_thread(a_thread())
+    note = replace(question_of(a_prompt()), id="note")
+
+    async def meanwhile() -> None:
+        await stores.threads.put_message(note)
+        await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges("x"), NOW)
+        await accepted(stores, a_prompt("p2", turn=2))
+
+    overtake(stores, stores.threads, meanwhile)
+    with pytest.raises(TurnTaken):
+        await stores.threads.put_message(replace(note, text="new"))
+    await stores.threads.put_message(replace(note, text="new"))
+    page = await stores.threads.messages(ACCOUNT, "t1", 10, "")
+    assert [(message.id, message.text) for message in page.items] == [
+        ("note", "new"),
+        ("p2", question_of(a_prompt()).text),
+    ]
 
 
 async def test_a_message_put_while_a_turn_is_taken_is_told_so(stores: Stores) -> None:

@@ -317,14 +317,43 @@ async def test_the_largest_question_is_stored_with_its_template(stores: Stores) 
     assert await stores.threads.message(ACCOUNT, "t1", 1, QUESTION) == stored
 
 
-async def test_the_same_message_id_in_two_threads_is_two_messages(stores: Stores) -> None:
-    for id_ in ("t1", "t2"):
+async def test_the_id_of_a_message_is_taken_until_it_is_deleted(stores: Stores) -> None:
+    for id_ in ("t1", "t2", "t3"):
         await stores.threads.create_thread(a_thread(id_))
+    await stores.threads.create_thread(a_thread("t2", account=OTHER))
     one = await stores.threads.put_message(a_message("m"))
-    two = await stores.threads.put_message(a_message("m", thread_id="t2"))
+    with pytest.raises(Conflict):
+        await stores.threads.put_message(a_message("m", thread_id="t2"))
+    await stores.threads.put_message(a_message("m", thread_id="t2", account=OTHER))
+    assert list(await stores.threads.message_by_id(ACCOUNT, "m")) == [one]
 
-    found = await stores.threads.message_by_id(ACCOUNT, "m")
-    assert sorted(found, key=lambda message: message.thread_id) == [one, two]
+    await stores.threads.delete_message(one)
+    two = await stores.threads.put_message(a_message("m", thread_id="t2"))
+    await stores.threads.delete_message(one)
+    with pytest.raises(Conflict):
+        await stores.threads.put_message(a_message("m", thread_id="t3"))
+    assert list(await stores.threads.message_by_id(ACCOUNT, "m")) == [two]
+
+    await stores.threads.mark_deleted(ACCOUNT, "t2", NOW)
+    while not await stores.threads.delete_page(ACCOUNT, "t2", 1):
+        pass
+    three = await stores.threads.put_message(a_message("m", thread_id="t3"))
+    assert list(await stores.threads.message_by_id(ACCOUNT, "m")) == [three]
+
+
+async def test_a_question_whose_id_a_message_took_is_deleted_alone(stores: Stores) -> None:
+    question = question_of(await accepted(stores, a_prompt("m")))
+    await stores.prompts.cancel_waiting(ACCOUNT, "m", NOW)
+    await stores.prompts.remove(ACCOUNT, "m")
+    await stores.threads.create_thread(a_thread("t2"))
+    said = await stores.threads.put_message(a_message("m", thread_id="t2"))
+
+    await stores.threads.delete_message(question)
+
+    assert list(await stores.threads.message_by_id(ACCOUNT, "m")) == [said]
+    await stores.threads.create_thread(a_thread("t3"))
+    with pytest.raises(Conflict):
+        await stores.threads.put_message(a_message("m", thread_id="t3"))
 
 
 async def test_a_deleted_message_is_gone(stores: Stores) -> None:

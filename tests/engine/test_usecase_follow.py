@@ -215,6 +215,20 @@ async def test_a_message_takes_a_turn_and_is_part_of_the_context() -> None:
     assert [message.text for message in rest.items] == ["An answer."]
 
 
+async def test_a_message_whose_id_is_taken_meanwhile_is_looked_at_again() -> None:
+    world = World()
+    await world.chat.add_thread(USER, NewThread("t", user_ids=(OTHER_USER.user_id,)))
+    hold = world.conductor.hold("threads.put_message", BEFORE, actor="slow")
+    slow_one = world.chat.add_message(USER, NewMessage("t", "x", "m", "usr_1"))
+    _, slow = world.start(slow_one, "api", "slow")
+    await hold.reached.wait()
+    theirs = await world.chat.add_message(OTHER_USER, NewMessage("t", "y", "m", "usr_2"))
+    hold.release(TurnTaken())
+    with pytest.raises(Conflict):
+        await world.clock.finish(slow)
+    assert list(world.state.messages[ACCOUNT, "t"].values()) == [theirs]
+
+
 async def test_the_same_message_id_replaces_the_text() -> None:
     world = World()
     await world.chat.add_thread(USER, NewThread("t"))

@@ -8,6 +8,7 @@ without trouble stays below 1 KB, which is what a write is billed by.
 | thread | `{account}#T#{thread}` | `o` | by_owner of its creator, by_account; due if deleted |
 | open turn | the thread's | `o#{turn}` | by_open, due |
 | message | the thread's | `m#{turn}#{part}` | by_message, but for questions of prompts |
+| id of a message added by hand | `{account}#M#{message}` | `message` | |
 | member | the thread's | `u#{user}` | by_owner |
 | prompt | `{account}#P#{prompt}` | `prompt` | by_owner, by_account |
 """
@@ -333,6 +334,19 @@ def message_item(message: Message) -> Item:
     if message.meta:
         stored["meta"] = dict(message.meta)
     return stored
+
+
+def message_id_key(account: str, message_id: str) -> Key:
+    return message_index_pk(account, message_id), "message"
+
+
+def message_id_item(message: Message) -> Item:
+    """Takes the id of a message that was added by hand, and says where the message is.
+
+    An index can neither refuse an id nor be asked for what was written just now.
+    """
+    pk, sk = message_id_key(message.account, message.id)
+    return {"pk": pk, "sk": sk, "thread_id": message.thread_id, "turn": message.turn}
 
 
 def question_item(question: Message) -> Item:

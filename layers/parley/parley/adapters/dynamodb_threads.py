@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from parley.adapters.aws import BUSY
-from parley.adapters.dynamodb_conditions import advance_thread, raise_if_thread_refused
+from parley.adapters.dynamodb_conditions import ABSENT, advance_thread, raise_if_thread_refused
 from parley.adapters.dynamodb_cursors import beyond, cursor, position_in
 from parley.adapters.dynamodb_expressions import (
     KEYS,
@@ -26,6 +26,8 @@ from parley.adapters.dynamodb_items import (
     member_item,
     member_key,
     members,
+    message_id_item,
+    message_id_key,
     message_index_pk,
     message_item,
     message_key,
@@ -160,12 +162,19 @@ class DynamoThreads:
         if not thread.deleted:
             raise Conflict("the thread is not marked deleted")
         pk = thread_pk(account, thread_id)
-        span = Span(pk, attributes=("pk", "sk", "id", "prompt_id"))
+        span = Span(pk, attributes=("pk", "sk", "id", "prompt_id", "g4pk"))
         items, more = await self._table.page(span, limit + 1)
         rest = [item for item in items if item["sk"] != "o"]
         doomed = [item for item in rest if not item["sk"].startswith("o#")][:limit]
         asked = [item["id"] for item in doomed if _is_question(item)]
-        gone = await asyncio.gather(*(self._drop_prompt(account, thread_id, id_) for id_ in asked))
+        gone = await asyncio.gather(
+            *(self._drop(prompt_key(account, id_), thread_id) for id_ in asked)
+        )
+        # Only what was added by hand has taken its id, and is in the index by it.
+        by_hand = [item["id"] for item in doomed if _is_question(item) and "g4pk" in item]
+        await asyncio.gather(
+            *(self._drop(message_id_key(account, id_), thread_id) for id_ in by_hand)
+        )
         lives = [live_key(account, id_) for id_, ended in zip(asked, gone, strict=True) if ended]
         await self._table.batch_delete([*lives, *((item["pk"], item["sk"]) for item in doomed)])
         if more or len(rest) > len(doomed):
@@ -173,11 +182,11 @@ class DynamoThreads:
         await self._bury(account, thread_id)
         return True
 
-    async def _drop_prompt(self, account: str, thread_id: str, prompt_id: str) -> bool:
+    async def _drop(self, key: Key, thread_id: str) -> bool:
         """Race: the id was removed and added again, to another thread: leave that one."""
         here = Condition("#thread_id = :thread_id", {":thread_id": thread_id})
         try:
-            await self._table.delete(Delete(prompt_key(account, prompt_id), here))
+            await self._table.delete(Delete(key, here))
         except ConditionFailed:
             return False
         return True
@@ -232,16 +241,25 @@ class DynamoThreads:
 
     async def message_by_id(self, account: str, message_id: str) -> Sequence[Message]:
         span = Span(message_index_pk(account, message_id), index="by_message")
-        prompt, entries = await asyncio.gather(
-            self._table.get(prompt_key(account, message_id)), self._table.every(span)
+        owners, entries = await asyncio.gather(
+            self._table.batch_get(
+                [prompt_key(account, message_id), message_id_key(account, message_id)]
+            ),
+            self._table.every(span),
         )
         keys: list[Key] = [(entry["pk"], entry["sk"]) for entry in entries]
-        if prompt is not None:
-            keys.append(message_key(account, prompt["thread_id"], prompt["turn"], QUESTION))
+        # What is new may be missing in the index, which lags; these say where it is.
+        keys += [
+            message_key(account, owner["thread_id"], owner["turn"], QUESTION)
+            for owner in owners.values()
+        ]
         items = await self._table.batch_get(keys)
         return [to_message(item) for item in items.values() if item["id"] == message_id]
 
     async def put_message(self, message: Message) -> Message:
+        """Race: one message is sent twice, and neither call sees the other's yet. Both would
+        be appended; the id can be taken once, so the second one is told to look again.
+        """
         stored = await self.message_by_id(message.account, message.id)
         for same in stored:
             if same.thread_id == message.thread_id:
@@ -254,16 +272,21 @@ class DynamoThreads:
         writes: list[Write] = [
             advance_thread(thread.account, thread.id, thread.next_turn),
             Put(message_item(appended)),
+            Put(message_id_item(appended), ABSENT),
         ]
         try:
             await self._table.transact(writes, attempts=1)
         except Contention:
             raise TurnTaken from None
         except TransactionFailed as failed:
+            of_thread, _, of_id = failed.refusals
             try:
-                raise_if_thread_refused(failed.refusals[0], now_seconds)
+                raise_if_thread_refused(of_thread, now_seconds)
             except ThreadDeleted:
                 raise NotFound(NO_THREAD) from None
+            if of_id.item and of_id.item["thread_id"] != message.thread_id:
+                raise Conflict("the id is taken by another message") from None
+            raise TurnTaken from None
         return appended
 
     async def _replace_text(self, stored: Message, message: Message) -> Message:
@@ -293,7 +316,17 @@ class DynamoThreads:
 
     async def delete_message(self, message: Message) -> None:
         place = (message.account, message.thread_id, message.turn, message.part)
-        await self._table.delete(Delete(message_key(*place)))
+        deletion = Delete(message_key(*place))
+        own = Condition(
+            "attribute_not_exists(#pk) OR (#thread_id = :thread_id AND #turn = :turn)",
+            {":thread_id": message.thread_id, ":turn": message.turn},
+        )
+        id_key = message_id_key(message.account, message.id)
+        try:
+            await self._table.transact([deletion, Delete(id_key, own)])
+        except TransactionFailed:
+            # The id is taken by another message: this one was the question of a prompt.
+            await self._table.delete(deletion)
 
 
 def _is_question(item: Item) -> bool:

@@ -79,6 +79,7 @@ class MemoryThreads:
         messages = self.state.messages.get(key, {})
         for place in sorted(messages)[:limit]:
             gone = messages.pop(place)
+            self._release(gone)
             prompt = self.state.prompts.get((account, gone.id))
             if prompt is not None and prompt.thread_id == thread_id:
                 del self.state.prompts[account, gone.id]
@@ -139,7 +140,10 @@ class MemoryThreads:
                     updated_at=message.updated_at,
                 )
                 return messages[place]
+        if (message.account, message.id) in self.state.message_ids:
+            raise Conflict("the id is taken by another message")
         place = (thread.next_turn, QUESTION)
+        self.state.message_ids[message.account, message.id] = (message.thread_id, place[0])
         messages[place] = replace(message, turn=place[0], part=place[1])
         self.state.threads[message.account, message.thread_id] = replace(
             thread, next_turn=thread.next_turn + 1
@@ -149,3 +153,10 @@ class MemoryThreads:
     async def delete_message(self, message: Message) -> None:
         messages = self.state.messages.get((message.account, message.thread_id), {})
         messages.pop((message.turn, message.part), None)
+        self._release(message)
+
+    def _release(self, message: Message) -> None:
+        """Let go of the id, if it is this message that has it."""
+        key = (message.account, message.id)
+        if self.state.message_ids.get(key) == (message.thread_id, message.turn):
+            del self.state.message_ids[key]

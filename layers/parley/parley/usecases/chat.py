@@ -138,8 +138,8 @@ class Chat:
             user_id=new.user_id,
             asset_ids=assets,
         )
-        await self._check_place(message)
         for _ in range(ACCEPT_TRIES):
+            await self._check_place(message)
             try:
                 return await self.threads.put_message(message)
             except (TurnTaken, Busy):
