@@ -29,9 +29,9 @@ FIGURES: dict[str, tuple[int, int, float]] = {
     "one failed attempt": (16, 29, 10),
     "refused by the provider": (10, 19, 6),
     "given up after its retries": (11, 19, 6),
-    "wake-up lost": (40, 25, 21),
+    "wake-up lost": (31, 25, 17),
     "wake-up doubled": (14, 22, 10),
-    "runner lost": (44, 27, 23),
+    "runner lost": (35, 27, 19),
     "canceled while waiting": (12, 18, 9),
 }
 
