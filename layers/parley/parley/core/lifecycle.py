@@ -62,7 +62,7 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
             "abandoned",
             "lease expired, no cancel requested, and this loss reaches the cap",
         ),
-        "request_cancel": _row("api socket", "running", "running", "none"),
+        "request_cancel": _row("api socket sweeper", "running", "running", "none"),
         "cancel_waiting": _row("api socket", "scheduled errored", "canceled", "none"),
         "cancel_running": _row("runner", "running", "canceled", "own token, a cancel requested"),
         "cancel_expired": _row(
