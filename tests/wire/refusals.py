@@ -84,6 +84,14 @@ KEYS = [
         model(),
     ),
     Refusal(
+        "a key whose name is over 100 characters",
+        400,
+        "name is longer than 100 characters",
+        path="/keys",
+        body={"name": "x" * 101},
+        key="admin-key",
+    ),
+    Refusal(
         "revoking the key of the call",
         400,
         "a key cannot revoke itself",

@@ -120,6 +120,7 @@ def test_status_counts_what_is_unfinished(client: Client) -> None:
         "unfinished": {"scheduled": 1, "running": 0, "errored": 0},
         "version": own["version"],
     }
+    assert client.world.conductor.calls("prompts.count_by_status") == 1
     assert client.call("GET", "/status", key="admin-key").json["unfinished"]["scheduled"] == 2
 
 

@@ -63,15 +63,21 @@ class Keys:
     async def create(
         self, principal: Principal, user_id: str, role: KeyRole, name: str
     ) -> tuple[ApiKey, str]:
-        """A new key of the account, as stored, and the key itself: shown this once."""
+        """A new key of the account, as stored, and the key itself: shown this once.
+
+        Raises Invalid for a user id outside the form or a name over 100 characters.
+        """
         principal.require_admin()
+        name = name.strip()
+        if len(name) > NAME_CAP:
+            raise Invalid(f"name is longer than {NAME_CAP} characters")
         key = ApiKey(
             account=principal.account,
             id=self.ids.new("key"),
             hash="",
             user_id=checked_id(user_id or self.ids.new("usr"), "userId"),
             role=role,
-            name=name.strip()[:NAME_CAP],
+            name=name,
             created_at=self.clock.now(),
         )
         return await issue(self.keys, self.ids, key)
