@@ -393,3 +393,33 @@ async def test_posts_of_unknown_outcome_are_repeated_ever_more_seldom() -> None:
     await world.clock.advance(10)
     assert world.publisher.states("c", "a")[-1] == "completed"
     assert world.state.messages[ACCOUNT, "t"][1, ANSWER].text == "x"
+
+
+async def test_a_farewell_ends_in_time_although_its_look_cannot_be_stopped() -> None:
+    world = World()
+    world.provider.scripts = [(Wait(0.5), Say("x"), Wait(0.2), End())]
+    world.publisher.fates["c"] = [Fate.DELIVERED, Fate.DELIVERED, *[Fate.LOST_UNKNOWN] * 1000]
+    await world.add("a")
+    await world.subscribe("c")
+    subscribers: Any = world.run.ports.subscribers
+    answered = asyncio.Event()
+    runner = world.runner()
+    await world.clock.advance(0.3)
+
+    async def followers(account: str, thread_id: str) -> None:
+        try:
+            await answered.wait()
+        except asyncio.CancelledError:
+            await answered.wait()
+            raise
+
+    subscribers.followers = followers
+    await world.clock.advance(0.4 + world.policy.farewell + 0.1)
+    assert world.status("a") == "completed"
+    posts = world.conductor.calls("publisher.post")
+    await world.clock.advance(30)
+    assert world.conductor.calls("publisher.post") == posts
+    assert runner.alive(), "no task may outlive the handler"
+    answered.set()
+    await settle()
+    assert not runner.alive()

@@ -17,7 +17,7 @@ from parley.core.policy import Policy
 from parley.core.prompt import Prompt
 from parley.ports import Clock, LiveText, Post, Publisher, Subscriber, SubscriberStore
 from parley.usecases.observing import Observer
-from parley.usecases.waiting import stop, within
+from parley.usecases.waiting import stop
 
 # A connection whose posts end in nothing known is asked again ever more seldom, down to this.
 UNKNOWN_PAUSE_SECONDS = 3.0
@@ -119,8 +119,15 @@ class Delivery:
         """
         self.final = final
         self._wake_pumps()
-        await within(self.clock, self.policy.farewell, self._farewell())
-        await self.abort()
+        farewell = asyncio.ensure_future(self._farewell())
+        timer = asyncio.ensure_future(self.clock.sleep(self.policy.farewell))
+        try:
+            await asyncio.wait((farewell, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # All at once: a look that hangs must not give the pumps more time.
+            await self.abort(farewell, timer)
+        if not farewell.cancelled():
+            farewell.result()
 
     async def _farewell(self) -> None:
         try:
@@ -129,11 +136,11 @@ class Delivery:
             if self._pumps:
                 await asyncio.wait(self._pumps.values())
 
-    async def abort(self) -> None:
+    async def abort(self, *others: "asyncio.Future[None]") -> None:
         """Stop at once; nothing is posted afterwards."""
         pumps = list(self._pumps.values())
         self._pumps.clear()
-        await stop(*pumps)
+        await stop(*pumps, *others)
 
     def _first_offset(self, subscriber: Subscriber) -> int:
         attempt, offset = subscriber.known.get(self.prompt.id, (0, 0))
