@@ -188,9 +188,6 @@ class Invariants:
         return newest
 
     def subscribed(self, connection_id: str, frame: Frame) -> None:
-        stored = (ACCOUNT, frame["threadId"], connection_id) in self.world.memory.sockets
-        if not stored or connection_id in self.world.publisher.closed:
-            return  # it hung up, or unsubscribed, before it was answered
         following = self.following.setdefault((connection_id, frame["threadId"]), set())
         following.update(state["id"] for state in frame["prompts"])
 
@@ -320,7 +317,9 @@ class Invariants:
 
     def all_told(self) -> None:
         """When nothing is lost, every follower hears how each prompt ended."""
-        for connection_id, thread_id in self.following:
+        for _, thread_id, connection_id in self.world.memory.sockets:
+            if (connection_id, thread_id) not in self.following:
+                continue  # it hung up or unsubscribed while it subscribed
             for prompt in self.world.state.prompts.values():
                 if prompt.thread_id != thread_id:
                     continue

@@ -19,7 +19,7 @@ DEEP = EXAMPLES > 0
 STEPS = 400 if DEEP else 250
 
 PROFILE = settings(
-    max_examples=EXAMPLES or 800,
+    max_examples=EXAMPLES or 500,
     deadline=None,
     derandomize=not DEEP,
     database=None,
