@@ -52,7 +52,9 @@ class DevModel:
     async def until_none_is_open(self) -> None:
         """A client that gave up while still connecting has left no call at all."""
         async with asyncio.timeout(LONG):
-            while any(call["state"] == "open" for call in await self.calls()):
+            while True:
+                if all(call["state"] != "open" for call in await self.calls()):
+                    return
                 await asyncio.sleep(0.01)
 
     async def until(self, reached: Callable[[dict[str, Any]], bool]) -> None:
