@@ -240,45 +240,17 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
     """Bring everything up, wait until told to stop or something ends, take everything down."""
     progress = Progress()
     if not options.keep:
-        for name in ("state", "s3"):
-            shutil.rmtree(options.home / name, ignore_errors=True)
-        (options.home / "seeded.json").unlink(missing_ok=True)
+        forget(options)
     delete_behind(options.home / "tmp")
     ports = read_ports(options)
     aws = Aws(f"http://127.0.0.1:{ports.emulator}")
     async with AsyncExitStack() as open_things:
         print("Parley on this machine:", flush=True)
         open_things.callback(delete_behind, options.home / "tmp")
-        emulator = await start_emulator(
-            EMULATOR_PYTHON, options.home, ports.emulator, keep=options.keep
-        )
-        open_things.push_async_callback(emulator.stop)
-        children = [emulator]
-        provider = options.provider
-        if provider is None:
-            devmodel = await start_devmodel(options.home, ports.devmodel)
-            open_things.push_async_callback(devmodel.stop)
-            children.append(devmodel)
-            base_url = f"http://127.0.0.1:{ports.devmodel}/v1"
-            provider = Provider(base_url=base_url, model=DEVELOPMENT_MODEL, key="")
+        children, provider = await start_processes(options, ports, open_things)
         async with locked(LOCAL / "build.lock"):
-            if not built():
-                with progress.step(f"Building functions and layers ({RUNTIME}, {ARCHITECTURE})"):
-                    await build()
-            with progress.step("Starting the emulator of AWS and the development model"):
-                await until_answers(emulator, f"{aws.endpoint}/_ministack/health")
-                for child in children[1:]:
-                    await until_answers(child, f"http://127.0.0.1:{ports.devmodel}/")
-            with progress.step("Deploying the stack"):
-                log = options.home / "deploy.log"
-                outputs = await deploy(aws, options.parameters, log)
-        base = f"{aws.endpoint}/_aws/execute-api"
-        targets = edge.Targets(
-            http=f"{base}/{outputs['HttpApiId']}/$default",
-            socket=f"{base}/{outputs['SocketApiId']}/{outputs['SocketUrl'].rsplit('/', 1)[1]}",
-            invoke=invoker(aws, f"{outputs['ApiFunctionName']}:live"),
-        )
-        await open_things.enter_async_context(edge.serving(targets, options.port))
+            outputs = await brought_up(options, ports, aws, children, progress)
+        await open_things.enter_async_context(edge.serving(targets(aws, outputs), options.port))
         with progress.step("Seeding, and starting the functions"):
             # The first call need not wait for a function's start, and a function that cannot
             # start at all is found out here. For the runner an empty batch will do.
@@ -287,18 +259,8 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
             seeded, *_ = await asyncio.gather(
                 seed_once(options, aws, provider), start_runner, start_api
             )
-        stack = {
-            "api": f"http://localhost:{options.port}",
-            "websocket": f"ws://localhost:{options.port}/ws",
-            **seeded,
-            "devmodel": None if options.provider else f"http://127.0.0.1:{ports.devmodel}",
-            "aws_endpoint": aws.endpoint,
-            "aws_region": REGION,
-            "stack_name": STACK_NAME,
-            "emulator_pid": emulator.pid,
-            "home": str(options.home),
-            "parameters": options.parameters,
-            "outputs": outputs,
+        stack = description(options, ports, aws, outputs, seeded) | {
+            "emulator_pid": children[0].pid
         }
         # Its presence says that the stack is ready.
         write_private(options.stack_file, stack)
@@ -307,6 +269,78 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
         print(summary(stack, options), flush=True)
         await until_stopped(options, stop, aws, outputs, children)
         print("Ending.", flush=True)
+
+
+def forget(options: Options) -> None:
+    """Delete what an earlier stack has stored."""
+    for name in ("state", "s3"):
+        shutil.rmtree(options.home / name, ignore_errors=True)
+    (options.home / "seeded.json").unlink(missing_ok=True)
+
+
+async def start_processes(
+    options: Options, ports: Ports, open_things: AsyncExitStack
+) -> tuple[list[Child], Provider]:
+    """The emulator first, then the development model unless a real provider is given."""
+    emulator = await start_emulator(
+        EMULATOR_PYTHON, options.home, ports.emulator, keep=options.keep
+    )
+    open_things.push_async_callback(emulator.stop)
+    if options.provider is not None:
+        return [emulator], options.provider
+    devmodel = await start_devmodel(options.home, ports.devmodel)
+    open_things.push_async_callback(devmodel.stop)
+    base_url = f"http://127.0.0.1:{ports.devmodel}/v1"
+    return [emulator, devmodel], Provider(base_url=base_url, model=DEVELOPMENT_MODEL, key="")
+
+
+async def brought_up(
+    options: Options, ports: Ports, aws: Aws, children: Sequence[Child], progress: Progress
+) -> dict[str, str]:
+    """Build what has changed, wait for the processes, deploy; the outputs of the stack."""
+    if not built():
+        with progress.step(f"Building functions and layers ({RUNTIME}, {ARCHITECTURE})"):
+            await build()
+    emulator, *others = children
+    waiting = " and the development model" if others else ""
+    with progress.step(f"Starting the emulator of AWS{waiting}"):
+        await until_answers(emulator, f"{aws.endpoint}/_ministack/health")
+        for child in others:
+            await until_answers(child, f"http://127.0.0.1:{ports.devmodel}/")
+    with progress.step("Deploying the stack"):
+        return await deploy(aws, options.parameters, options.home / "deploy.log")
+
+
+def targets(aws: Aws, outputs: Mapping[str, str]) -> edge.Targets:
+    """Where the edge forwards to."""
+    base = f"{aws.endpoint}/_aws/execute-api"
+    return edge.Targets(
+        http=f"{base}/{outputs['HttpApiId']}/$default",
+        socket=f"{base}/{outputs['SocketApiId']}/{outputs['SocketUrl'].rsplit('/', 1)[1]}",
+        invoke=invoker(aws, f"{outputs['ApiFunctionName']}:live"),
+    )
+
+
+def description(
+    options: Options,
+    ports: Ports,
+    aws: Aws,
+    outputs: Mapping[str, str],
+    seeded: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the stack's file says."""
+    return {
+        "api": f"http://localhost:{options.port}",
+        "websocket": f"ws://localhost:{options.port}/ws",
+        **seeded,
+        "devmodel": None if options.provider else f"http://127.0.0.1:{ports.devmodel}",
+        "aws_endpoint": aws.endpoint,
+        "aws_region": REGION,
+        "stack_name": STACK_NAME,
+        "home": str(options.home),
+        "parameters": options.parameters,
+        "outputs": outputs,
+    }
 
 
 async def until_stopped(
