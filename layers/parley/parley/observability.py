@@ -9,6 +9,7 @@ which would weigh on every cold start, traced or not. The logs carry the trace i
 """
 
 import logging
+import os
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -24,7 +25,8 @@ from parley.usecases import attempt as attempts
 if TYPE_CHECKING:
     from parley.wire.http_calls import Answered
 
-NAMESPACE = "Parley"
+# One per stack, or two stacks of an AWS account would add up to one set of figures.
+NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Parley")
 
 logger = Logger()
 metrics = Metrics(namespace=NAMESPACE)
