@@ -167,7 +167,7 @@ def _parts(publisher: Publisher, call_seconds: float) -> tuple[Parts, Queue, Mem
         subscribers=subscribed,
         keys=keys,
         catalogues=catalogues,
-        queues=None,  # type: ignore[arg-type]
+        queues=None,  # type: ignore[arg-type] # nothing here goes to SQS
         wake_ups=port(queue),
         publisher=publisher,
         clock=clock,

@@ -267,6 +267,28 @@ async def test_a_list_that_filters_much_out_stops_with_a_cursor(
     assert await stores.prompts.count_prompts(query, 10) == 1
 
 
+async def test_what_others_have_waiting_counts_as_examined(
+    stores: Stores, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley.adapters.dynamodb_prompt_reads.EXAMINED", 8)
+    for number in range(20):
+        user = "ann" if number == 19 else "bob"
+        new = a_prompt(f"p{number:02d}", f"t{number}", created_at=START + number, user_id=user)
+        await accepted(stores, new)
+    query = PromptQuery(ACCOUNT, "ann", statuses=tuple(UNFINISHED), limit=2)
+
+    found: list[str] = []
+    after, pages = "", 0
+    while pages == 0 or after:
+        with metered(client) as meter:
+            page = await stores.prompts.prompts(replace(query, after=after))
+        assert meter.calls["Query"] <= 3, "one call reads a bounded part of everybody's turns"
+        found += [prompt.id for prompt in page.items]
+        after, pages = page.after, pages + 1
+    assert found == ["p19"]
+    assert pages == 3
+
+
 @pytest.mark.parametrize(
     "query",
     [

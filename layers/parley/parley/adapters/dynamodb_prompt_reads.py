@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parley.adapters.dynamodb_cursors import beyond, cursor, position_in
-from parley.adapters.dynamodb_expressions import KEYS, Condition, Item, Key, Span
+from parley.adapters.dynamodb_expressions import ALWAYS, KEYS, Condition, Item, Key, Span
 from parley.adapters.dynamodb_items import (
     LAST,
     SHARDS,
@@ -79,6 +79,11 @@ def _candidate(item: Item, index: str) -> _Candidate | None:
     return _Candidate(position, item["id"], turn) if part == QUESTION else None
 
 
+def _may_own(item: Item, query: PromptQuery) -> bool:
+    """False for the entry of somebody else's prompt, where the index tells."""
+    return query.user_id is None or item.get("user_id", query.user_id) == query.user_id
+
+
 def _matches(prompt: Prompt, query: PromptQuery) -> bool:
     return (
         query.user_id in (None, prompt.user_id)
@@ -139,32 +144,35 @@ class PromptReads:
         found: list[tuple[str, Prompt]] = []
         examined = 0
         last = ""
-        async for candidates in self._candidates(query, position_in(name, query.after)):
-            found += await self._kept(query, candidates)
+        span = _span(query)
+        position = position_in(name, query.after)
+        async for items in self._entries(query, span, position):
+            named = (_candidate(item, span.index) for item in items if _may_own(item, query))
+            found += await self._kept(query, [candidate for candidate in named if candidate])
             if len(found) > query.limit:
                 break
-            examined += len(candidates)
+            examined += len(items)
             if examined >= EXAMINED:
-                last = candidates[-1].position
+                last = items[-1][KEYS[span.index][1]]
                 break
         page = found[: query.limit]
         if len(found) > len(page):
             last = page[-1][0] if page else ""
         return Page([prompt for _, prompt in page], cursor(name, last) if last else "")
 
-    async def _candidates(
-        self, query: PromptQuery, position: str
-    ) -> AsyncIterator[list[_Candidate]]:
-        """What the list names after `position`, a page at a time, pages without any left out."""
-        span = beyond(_span(query), position)
-        async for items in self._table.pages(span, min(PAGE, query.limit + 2)):
-            candidates = [
-                candidate
-                for item in items
-                if (candidate := _candidate(item, span.index)) and candidate.position != position
-            ]
-            if candidates:
-                yield candidates
+    async def _entries(
+        self, query: PromptQuery, span: Span, position: str
+    ) -> AsyncIterator[list[Item]]:
+        """The entries of the list after `position`, a page at a time.
+
+        Without the span's condition: what DynamoDB leaves out has cost the same, and could
+        not be counted, so one call might read through everybody's open turns.
+        """
+        after = beyond(replace(span, condition=ALWAYS), position)
+        async for items in self._table.pages(after, min(PAGE, query.limit + 2)):
+            rest = [item for item in items if item[KEYS[span.index][1]] != position]
+            if rest:
+                yield rest
 
     async def _kept(
         self, query: PromptQuery, candidates: Sequence[_Candidate]

@@ -82,7 +82,7 @@ def _routed(endpoint: Endpoint, answering: Answering) -> Callable[..., Any]:
         return answering(endpoint, validated)
 
     answer.__name__ = endpoint.handler.__name__
-    answer.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    answer.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # what inspect.signature reads
     return answer
 
 
