@@ -16,15 +16,25 @@ QUESTION_LIMIT_BYTES = 350 * 1024
 
 
 class KeyRole(StrEnum):
-    """What a key may do: an admin's works on the whole account, a user's on its own."""
+    """What a key may do: an admin's works on the whole account, a user's on its own.
+
+    A client's may only chat, with one llm_client. A session is no key's: its role is of
+    whoever holds a session key, for that one thread.
+    """
 
     ADMIN = "admin"
     USER = "user"
+    CLIENT = "client"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored key: its hash, never the key."""
+    """A stored key: its hash, never the key.
+
+    `client` is the llm_client of a client's key. `expires_at` (seconds, 0 for never) is of
+    the short-lived ones that pages get.
+    """
 
     account: str
     id: str
@@ -34,6 +44,8 @@ class ApiKey:
     name: str
     created_at: int
     revoked_at: int = 0
+    client: str = ""
+    expires_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,7 @@ class Principal:
     user_id: str
     role: KeyRole
     key_hash: str
+    client: str = ""
 
     @property
     def admin(self) -> bool:

@@ -37,6 +37,17 @@ class TooManyOpenTurns(ParleyError):
     """The thread already has as many unfinished turns as it may have."""
 
 
+class Limited(ParleyError):
+    """A limit of the llm_client was met; the message says which one, for the person who chats.
+
+    `limit` is its name in the manifest.
+    """
+
+    def __init__(self, limit: str, text: str) -> None:
+        super().__init__(text)
+        self.limit = limit
+
+
 class TooManyConnections(ParleyError):
     """The account already has as many live sockets as it may have."""
 

@@ -26,10 +26,56 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """An OpenAI-compatible endpoint of the account. `secret` names its key."""
+
+    name: str
+    base_url: str
+    secret: str = ""
+    default_model: str = ""
+    description: str = ""
+
+
+# Endpoints that need no Provider manifest: a secret of the same name is enough.
+BUILT_IN_PROVIDERS = tuple(
+    ProviderEntry(name, base_url, secret=name)
+    for name, base_url in (
+        ("openai", "https://api.openai.com/v1"),
+        ("googleai", "https://generativelanguage.googleapis.com/v1beta/openai"),
+        ("metaai", "https://api.llama.com/compat/v1"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The models of an account, in the order they were given."""
+    """The models of an account, in the order they were given, and its providers.
+
+    `version` counts the changes: a change is stored only over the version it was made of.
+    """
 
     models: tuple[Model, ...] = ()
+    providers: tuple[ProviderEntry, ...] = ()
+    version: int = 0
+
+    def provider(self, name: str) -> ProviderEntry | None:
+        """The account's provider with this name, else the built-in one."""
+        for entry in (*self.providers, *BUILT_IN_PROVIDERS):
+            if entry.name == name:
+                return entry
+        return None
+
+    def resolve_with(self, provider: str, model_id: str) -> Model:
+        """The model of a named provider; without one as `resolve`. Raises Invalid."""
+        if not provider:
+            return self.resolve(model_id)
+        entry = self.provider(provider)
+        if entry is None:
+            raise Invalid(f"unknown provider {provider}")
+        name = model_id or entry.default_model
+        if not name:
+            raise Invalid(f"the provider {provider} has no default model")
+        return Model(f"{provider}/{name}", entry.base_url, name, secret=entry.secret)
 
     def resolve(self, model_id: str) -> Model:
         """The model with this id, or the default one when it is empty; raises Invalid.

@@ -68,7 +68,8 @@ class Prompt:
 
     `fingerprint` identifies the submitted content (I7). `failures` and `losses` are the
     parts of the retry budget already spent; both start anew with a retry, `run_count`
-    never does. `lease_token` and `lease_until` are set while running only.
+    never does. `lease_token` and `lease_until` are set while running only. `client` names
+    the llm_client of a session's turn.
     """
 
     account: str
@@ -83,6 +84,7 @@ class Prompt:
     max_retries: int
     sync: bool = False
     model_id: str = ""
+    client: str = ""
     run_count: int = 0
     failures: int = 0
     losses: int = 0

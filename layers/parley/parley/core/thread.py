@@ -20,17 +20,43 @@ class Role(StrEnum):
 
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 # The parts of a turn. A turn has at most one answer because the answer's key is
-# (thread, turn, ANSWER): a second one has no place to be (I2).
+# (thread, turn, ANSWER): a second one has no place to be (I2). Rounds of tool calls lie
+# between the two, round n at part QUESTION + n.
 QUESTION = 1
 ANSWER = 1000
+
+# In the `meta` of a question that was edited: the turn whose place it takes.
+REPLACES = "replaces"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model asked for, and what came of it.
+
+    `arguments` is the model's JSON text, `result` what the model was told. `outcome` is
+    "ok" or "failed"; a failed call is told to the model like any other.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    result: str = ""
+    outcome: str = ""
+    milliseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """An ordered conversation. `next_turn` is the number the next turn gets."""
+    """An ordered conversation. `next_turn` is the number the next turn gets.
+
+    The last fields are a session's: its llm_client, the texts it opens with, when it
+    expires (seconds; 0 for never) as long as nobody has asked anything, and how many
+    turns were accepted in which minute (since the epoch).
+    """
 
     account: str
     id: str
@@ -42,6 +68,11 @@ class Thread:
     topic_ids: tuple[str, ...] = ()
     next_turn: int = 1
     deleted: bool = False
+    client: str = ""
+    intro: tuple[str, ...] = ()
+    expires_at: int = 0
+    minute: int = 0
+    minute_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +80,9 @@ class Message:
     """One entry of a thread.
 
     `template` belongs to a question that is sent to the completions call. `partial`
-    marks what was kept of a canceled answer. `meta` is small and free of secrets.
+    marks what was kept of a canceled answer. `meta` is small and free of secrets. A
+    message with the role `tool` is one round of `calls`: call and result are one item, so
+    that no reader can get one without the other.
     """
 
     account: str
@@ -67,6 +100,7 @@ class Message:
     partial: bool = False
     asset_ids: tuple[str, ...] = ()
     meta: dict[str, str] = field(default_factory=dict)
+    calls: tuple[ToolCall, ...] = ()
 
 
 def title_of(text: str) -> str:

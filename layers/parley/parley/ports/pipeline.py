@@ -9,14 +9,15 @@ whether the call took effect.
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from parley.core.access import ApiKey, KeyRole, Principal
 from parley.core.events import Frame
 from parley.core.lifecycle import Failure
 from parley.core.model import Catalogue, Model
 from parley.core.prompt import OpenTurn, Outcome, Prompt, Status, Usage
-from parley.core.thread import Message, Thread
+from parley.core.resource import Resource
+from parley.core.thread import Message, Thread, ToolCall
 
 
 class Clock(Protocol):
@@ -98,12 +99,20 @@ class PromptStore(Protocol):
         """The thread and its open turns; one consistent read."""
 
     async def accept(
-        self, prompt: Prompt, question: Message, new_thread: Thread | None, due: int, distance: int
+        self,
+        prompt: Prompt,
+        question: Message,
+        new_thread: Thread | None,
+        due: int,
+        distance: int,
+        advanced: Thread | None = None,
     ) -> None:
         """Store turn, question, prompt and open turn.
 
         `new_thread` is the thread to create (its `next_turn` already past this turn), or
-        None to advance the existing one. Raises `PromptExists` (checked first) if the id
+        None to advance the existing one; `advanced` is then a session's thread, whose
+        title, time of change and window of turns are stored with it and which does not
+        expire any more. Raises `PromptExists` (checked first) if the id
         is stored, `TurnTaken` if `thread.next_turn` is not `prompt.turn` or, with
         `new_thread`, if the thread exists, `ThreadDeleted` if it is marked deleted.
         """
@@ -138,9 +147,14 @@ class PromptStore(Protocol):
         """Move the lease's end. Answers what is stored, a wish to cancel with it."""
 
     async def finish(
-        self, prompt: Prompt, now: int, answer: Message, usage: Usage | None
+        self,
+        prompt: Prompt,
+        now: int,
+        answer: Message,
+        usage: Usage | None,
+        rounds: Sequence[Message] = (),
     ) -> Prompt:
-        """Answer message stored, prompt completed, open turn gone.
+        """Answer and rounds of tool calls stored, prompt completed, open turn gone.
 
         Repeating it after a lost response is a success: the prompt is completed with this
         answer's id, by this very attempt (`lifecycle.finished_by`).
@@ -236,7 +250,16 @@ class ThreadStore(Protocol):
         """A user's threads (None: the account's), newest first."""
 
     async def create_thread(self, thread: Thread) -> None:
-        """Raises Conflict if the id exists, ThreadDeleted if it is marked deleted."""
+        """Raises Conflict if the id exists, ThreadDeleted if it is marked deleted.
+
+        A thread with a client is a session: it is in the lists of sessions and in no other.
+        """
+
+    async def sessions(self, account: str, client: str, limit: int, after: str) -> Page[Thread]:
+        """The sessions of an llm_client (empty: of the account), newest first.
+
+        Those that have expired are left out.
+        """
 
     async def update_thread(
         self, account: str, thread_id: str, changes: ThreadChanges, now: int
@@ -298,11 +321,13 @@ class Connection:
     role: str
     key_hash: str
     connected_at: int
+    client: str = ""
 
     @property
     def principal(self) -> Principal:
         """Who opened it."""
-        return Principal(self.account, self.user_id, KeyRole(self.role), self.key_hash)
+        role = KeyRole(self.role)
+        return Principal(self.account, self.user_id, role, self.key_hash, self.client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +415,12 @@ class KeyStore(Protocol):
     async def create_account(self, account: str, name: str, now: int) -> None:
         """Raises Conflict if it exists."""
 
+    async def accounts(self) -> Sequence[tuple[str, str, int]]:
+        """Number, name and time of creation (ms) of every account, oldest first.
+
+        For operators with access to the table; no call of the API asks for it.
+        """
+
     async def put_key(self, key: ApiKey) -> None:
         """Store a new key by its hash, and in its account's list."""
 
@@ -410,7 +441,16 @@ class CatalogueStore(Protocol):
         """Empty if none was put."""
 
     async def put_catalogue(self, account: str, catalogue: Catalogue) -> None:
-        """Replace the whole."""
+        """Replace the whole, its version becoming one more.
+
+        Conditional on the stored version being `catalogue.version`; raises
+        TransitionRefused otherwise.
+        """
+
+    async def catalogue_and_client(
+        self, account: str, client: str
+    ) -> tuple[Catalogue, Resource | None]:
+        """The catalogue with the LLMClient of this name, if any; one consistent read."""
 
 
 class Models(Protocol):
@@ -491,13 +531,41 @@ class Publisher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call; `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """A message as a provider gets it.
+
+    An assistant's may carry the calls it asked for; one of the role `tool` answers the
+    call `call_id`.
+    """
+
+    role: str
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderRequest:
-    """One call to a provider: chat completions, or completions if `completion` is set."""
+    """One call to a provider: chat completions, or completions if `completion` is set.
+
+    `temperature` None leaves it to the provider.
+    """
 
     model: Model
     api_key: str
-    messages: tuple[tuple[str, str], ...] = ()
+    messages: tuple[ChatMessage, ...] = ()
     completion: str = ""
+    tools: tuple[Tool, ...] = ()
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,10 +577,14 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of an answer. Always the last event; a stream without it was cut."""
+    """The end of an answer. Always the last event; a stream without it was cut.
+
+    `calls` are the tools that the model wants called before it goes on, without results.
+    """
 
     finish_reason: str
     usage: Usage | None
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Provider(Protocol):

@@ -1,0 +1,90 @@
+"""Find the llm_client that a call is for, and say whether the caller may chat with it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from parley.core.access import KeyRole, Principal
+from parley.core.errors import Forbidden, NotFound, Unauthenticated
+from parley.core.llm_client import LlmClient, client_of
+from parley.core.resource import Kind, Resource
+from parley.ports import ResourceStore
+
+# Short, for who changes a manifest wants to see what it does.
+REMEMBER_SECONDS = 5
+REMEMBERED = 1000
+UNKNOWN = "no such llm_client"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRef:
+    """Which llm_client is meant: one of the three; `account` is empty for a host."""
+
+    account: str = ""
+    name: str = ""
+    number: int = 0
+    host: str = ""
+
+
+@dataclass
+class Clients:
+    """llm_clients, remembered for some seconds."""
+
+    resources: ResourceStore
+    monotonic: Callable[[], float] = time.monotonic
+    _remembered: dict[ClientRef, tuple[float, LlmClient]] = field(default_factory=dict)
+
+    async def find(self, ref: ClientRef) -> LlmClient:
+        """Raises NotFound."""
+        known = self._remembered.get(ref)
+        if known and known[0] > self.monotonic():
+            return known[1]
+        resource = await self._stored(ref)
+        if resource is None:
+            raise NotFound(UNKNOWN)
+        client = client_of(resource)
+        if len(self._remembered) >= REMEMBERED:
+            self._remembered.clear()
+        self._remembered[ref] = (self.monotonic() + REMEMBER_SECONDS, client)
+        return client
+
+    async def _stored(self, ref: ClientRef) -> Resource | None:
+        if ref.host:
+            return await self.resources.by_host(ref.host)
+        if ref.number:
+            return await self.resources.by_number(ref.account, Kind.LLM_CLIENT, ref.number)
+        return await self.resources.resource(ref.account, Kind.LLM_CLIENT, ref.name)
+
+    def forget(self) -> None:
+        """Read anew from now on: a manifest was applied in this very process."""
+        self._remembered.clear()
+
+    async def enter(self, ref: ClientRef, caller: Principal | None, *, sandbox: bool) -> LlmClient:
+        """The llm_client, if the caller may chat with it.
+
+        `caller` is who the API key belongs to, None for nobody. A deployed llm_client is
+        public unless a key is attached to it; the sandbox is never. Raises NotFound (also
+        for a named one that is not deployed, and for a key of another account),
+        Unauthenticated, Forbidden.
+        """
+        if sandbox and caller is None:
+            raise Unauthenticated("the sandbox needs an API key")
+        client = await self.find(ref)
+        if not sandbox and not client.deployed:
+            raise NotFound(UNKNOWN)
+        if caller is not None:
+            self._check(client, caller, sandbox=sandbox)
+        elif client.api_key:
+            raise Forbidden("this llm_client needs an API key")
+        return client
+
+    @staticmethod
+    def _check(client: LlmClient, caller: Principal, *, sandbox: bool) -> None:
+        if caller.account != client.account:
+            # A key of somebody else is as good as none: on a public address that is enough.
+            if sandbox:
+                raise NotFound(UNKNOWN)
+            if client.api_key:
+                raise Forbidden("this llm_client needs an API key")
+        elif caller.role is KeyRole.CLIENT and caller.client != client.name:
+            raise Forbidden("this key is for another llm_client")
