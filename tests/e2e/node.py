@@ -16,15 +16,15 @@ PATH = f"{TOOLS / 'node' / 'bin'}{os.pathsep}{os.environ['PATH']}"
 SECONDS = 180
 
 
-def install() -> None:
+def install(project: Path = CLIENTS) -> None:
     """`npm ci`, unless what is installed is what the lock file says."""
     npm = shutil.which("npm", path=PATH)
     if npm is None:
         pytest.skip("there is no npm; `make test` brings Node")
-    lock, installed = CLIENTS / "package-lock.json", CLIENTS / "node_modules" / ".package-lock.json"
+    lock, installed = project / "package-lock.json", project / "node_modules" / ".package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
-    run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], {})
+    run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], {}, cwd=project)
 
 
 def run_node(arguments: list[str], environment: dict[str, str], stdin: str = "") -> str:
@@ -34,10 +34,12 @@ def run_node(arguments: list[str], environment: dict[str, str], stdin: str = "")
     return run([node, *arguments], environment, stdin)
 
 
-def run(command: list[str | Path], environment: dict[str, str], stdin: str = "") -> str:
+def run(
+    command: list[str | Path], environment: dict[str, str], stdin: str = "", cwd: Path = CLIENTS
+) -> str:
     ended = subprocess.run(
         command,
-        cwd=CLIENTS,
+        cwd=cwd,
         env=os.environ | {"PATH": PATH} | environment,
         input=stdin,
         capture_output=True,
