@@ -1,5 +1,6 @@
 """The socket: lets connections in, answers their frames, forgets them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from parley.assembly import socket_engine
@@ -20,8 +21,8 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     connection_id = request["connectionId"]
     match request["routeKey"]:
         case "$connect":
-            token = (event.get("queryStringParameters") or {}).get("token", "")
-            return {"statusCode": loop(connected(connection_id, token))}
+            query = event.get("queryStringParameters") or {}
+            return {"statusCode": loop(connected(connection_id, query))}
         case "$disconnect":
             loop(engine.disconnect(connection_id))
         case _:
@@ -29,10 +30,10 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     return {"statusCode": 200}
 
 
-async def connected(connection_id: str, token: str) -> int:
+async def connected(connection_id: str, query: Mapping[str, str]) -> int:
     """The status of the handshake."""
     try:
-        await engine.connect(connection_id, token)
+        await engine.connect(connection_id, query)
     except ParleyError as error:
         logger.info("refused", extra={"error": type(error).__name__})
         return status_of(type(error))

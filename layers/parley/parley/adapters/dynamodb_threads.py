@@ -224,10 +224,12 @@ class DynamoThreads:
         after = cursor(name, page[-1]["sk"]) if page and more else ""
         return Page([to_message(item) for item in page], after)
 
-    async def context(self, account: str, thread_id: str, turn: int) -> AsyncIterator[Message]:
+    async def context(
+        self, account: str, thread_id: str, turn: int, page: int = CONTEXT_PAGE
+    ) -> AsyncIterator[Message]:
         newest = message_key(account, thread_id, turn, 9999)
         span = Span(newest[0], "m#", newest[1], descending=True)
-        async for items in self._table.pages(span, CONTEXT_PAGE):
+        async for items in self._table.pages(span, page):
             for item in items:
                 yield to_message(item)
 

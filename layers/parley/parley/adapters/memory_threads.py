@@ -107,7 +107,9 @@ class MemoryThreads:
         after = cursor(f"{page[-1][0]}.{page[-1][1]}") if more else ""
         return Page([stored[place] for place in page], after)
 
-    async def context(self, account: str, thread_id: str, turn: int) -> AsyncIterator[Message]:
+    async def context(
+        self, account: str, thread_id: str, turn: int, page: int = 40
+    ) -> AsyncIterator[Message]:
         stored = self.state.messages.get((account, thread_id), {})
         for place in sorted(stored, reverse=True):
             if place[0] <= turn and place in stored:

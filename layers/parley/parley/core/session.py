@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from parley.core.access import KeyRole, Principal
 from parley.core.errors import Invalid
 from parley.core.llm_client import LlmClient
+from parley.core.prompt import OpenTurn
 from parley.core.thread import DEFAULT_TITLE, Thread, title_of
 
 SESSION_KEY = re.compile(r"[a-fA-F0-9]{64}")
@@ -23,12 +24,16 @@ EXAMPLES_HEADING = "Some things you can ask:"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as its caller has it. `new` says that this call made it."""
+    """A session as its caller has it. `new` says that this call made it.
+
+    `open_turns` are its unfinished turns, oldest first, as they were when it was read.
+    """
 
     key: str
     client: LlmClient
     thread: Thread
     new: bool = False
+    open_turns: tuple[OpenTurn, ...] = ()
 
     @property
     def principal(self) -> Principal:

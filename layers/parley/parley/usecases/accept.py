@@ -7,6 +7,7 @@ numbered in commit order) and I7 (the same id twice runs nothing twice).
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from parley.core.access import Principal, check_question, checked_id, checked_text
 from parley.core.backoff import MAX_RETRIES_CAP
@@ -27,6 +28,7 @@ from parley.core.prompt import Prompt, Status
 from parley.core.thread import (
     COMPLETION_LIMIT_BYTES,
     QUESTION,
+    REPLACES,
     Message,
     Role,
     Thread,
@@ -51,7 +53,11 @@ JITTER_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class NewPrompt:
-    """What a caller submits. Empty ids are made; `max_retries` None is the default."""
+    """What a caller submits. Empty ids are made; `max_retries` None is the default.
+
+    `client` names the llm_client of a session's turn, `replaces` is the turn (0 for none)
+    whose question this one is an edit of.
+    """
 
     text: str
     id: str = ""
@@ -60,6 +66,58 @@ class NewPrompt:
     template: str = ""
     max_retries: int | None = None
     sync: bool = False
+    client: str = ""
+    replaces: int = 0
+
+
+class Rules(Protocol):
+    """What a kind of thread asks of a new turn, and how its thread looks with it."""
+
+    async def admit(self, principal: Principal, head: ThreadHead, /) -> str:
+        """Raise if the turn may not be added to what was just read.
+
+        The id of an unfinished prompt that it is a repetition of, or "". May be called
+        again for the same turn, with what was read anew after a conflict.
+        """
+
+    def started(self, principal: Principal, new: NewPrompt, now: int, /) -> Thread:
+        """The thread that begins with this turn; its `next_turn` is 2."""
+
+    def advanced(self, thread: Thread, new: NewPrompt, now: int, /) -> Thread | None:
+        """The thread with what else the turn changes of it; None for nothing."""
+
+
+class PlainRules:
+    """Those of threads that belong to users: whoever sees one may add to it."""
+
+    async def admit(self, principal: Principal, head: ThreadHead) -> str:
+        if head.thread is None:
+            return ""
+        if not principal.sees(head.thread):
+            raise NotFound("no such thread")
+        if head.thread.deleted:
+            raise ThreadDeleted("the thread was deleted")
+        if head.thread.client:
+            raise Conflict("the thread is a session: its llm_client's chat address adds to it")
+        return ""
+
+    def started(self, principal: Principal, new: NewPrompt, now: int) -> Thread:
+        return Thread(
+            account=principal.account,
+            id=new.thread_id,
+            title=title_of(new.text),
+            created_by=principal.user_id,
+            created_at=now,
+            updated_at=now,
+            user_ids=(principal.user_id,),
+            next_turn=2,
+        )
+
+    def advanced(self, _thread: Thread, _new: NewPrompt, _now: int) -> Thread | None:
+        return None
+
+
+PLAIN = PlainRules()
 
 
 def fingerprint(new: NewPrompt) -> str:
@@ -82,11 +140,11 @@ class Accept:
     ids: Ids
     policy: Policy
 
-    async def __call__(self, principal: Principal, new: NewPrompt) -> Prompt:
+    async def __call__(self, principal: Principal, new: NewPrompt, rules: Rules = PLAIN) -> Prompt:
         """The stored prompt: a new one, or the one that the same submission made before.
 
         Raises Invalid, TooLarge, NotFound (a thread of somebody else), Conflict (the id
-        has other content), TooManyOpenTurns, ThreadDeleted, Busy.
+        has other content), TooManyOpenTurns, ThreadDeleted, Busy; and what `rules` raise.
         """
         new = self._completed(new)
         try:
@@ -95,7 +153,7 @@ class Accept:
             # What was accepted before stays so: the catalogue may have changed since (I7).
             stored = await self._repeated(principal, new, refused)
         else:
-            stored = await self._store(principal, new)
+            stored = await self._store(principal, new, rules)
         if stored.status is Status.SCHEDULED:
             await self._wake(stored)
         return stored
@@ -113,16 +171,20 @@ class Accept:
         return replace(new, id=prompt_id, thread_id=thread_id)
 
     async def _check_model(self, principal: Principal, new: NewPrompt) -> None:
+        if new.client:
+            return  # its llm_client says which model, when the attempt starts
         model = await self.models.resolve(principal.account, new.model_id)
         template = new.template or model.template
         if template and rendered_size(template, new.text) > COMPLETION_LIMIT_BYTES:
             limit = COMPLETION_LIMIT_BYTES // 1024
             raise TooLarge(f"template with prompt in its places is larger than {limit} KB")
 
-    async def _store(self, principal: Principal, new: NewPrompt) -> Prompt:
+    async def _store(self, principal: Principal, new: NewPrompt, rules: Rules) -> Prompt:
         for _ in range(ACCEPT_TRIES):
             head = await self.prompts.thread_head(principal.account, new.thread_id)
-            self._check_thread(principal, head)
+            if same := await rules.admit(principal, head):
+                gone = Busy("the prompt has just ended")
+                return await self._repeated(principal, replace(new, id=same), gone)
             if len(head.open_turns) >= OPEN_TURNS_CAP:
                 return await self._repeated(
                     principal,
@@ -130,7 +192,7 @@ class Accept:
                     TooManyOpenTurns(f"the thread has {OPEN_TURNS_CAP} unfinished prompts"),
                 )
             try:
-                return await self._commit(principal, new, head.thread)
+                return await self._commit(principal, new, head.thread, rules)
             except PromptExists:
                 return await self._repeated(principal, new, Busy("the id was in use"))
             except (TurnTaken, Busy, Unavailable):
@@ -140,16 +202,9 @@ class Accept:
                 await self.clock.sleep(self.ids.fraction() * JITTER_SECONDS)
         raise Busy("the thread is busy")
 
-    @staticmethod
-    def _check_thread(principal: Principal, head: ThreadHead) -> None:
-        if head.thread is None:
-            return
-        if not principal.sees(head.thread):
-            raise NotFound("no such thread")
-        if head.thread.deleted:
-            raise ThreadDeleted("the thread was deleted")
-
-    async def _commit(self, principal: Principal, new: NewPrompt, thread: Thread | None) -> Prompt:
+    async def _commit(
+        self, principal: Principal, new: NewPrompt, thread: Thread | None, rules: Rules
+    ) -> Prompt:
         now = self.clock.now()
         turn = thread.next_turn if thread else 1
         retries = self.policy.default_max_retries if new.max_retries is None else new.max_retries
@@ -166,6 +221,7 @@ class Accept:
             max_retries=retries,
             sync=new.sync,
             model_id=new.model_id,
+            client=new.client,
         )
         question = Message(
             account=principal.account,
@@ -179,24 +235,18 @@ class Accept:
             updated_at=now,
             user_id=principal.user_id,
             template=new.template,
+            meta={REPLACES: str(new.replaces)} if new.replaces else {},
         )
-        started = None if thread else self._started(principal, new, now)
         sweep = self.policy.sweep_ms
-        await self.prompts.accept(prompt, question, started, due=now + sweep, distance=sweep)
-        return prompt
-
-    @staticmethod
-    def _started(principal: Principal, new: NewPrompt, now: int) -> Thread:
-        return Thread(
-            account=principal.account,
-            id=new.thread_id,
-            title=title_of(new.text),
-            created_by=principal.user_id,
-            created_at=now,
-            updated_at=now,
-            user_ids=(principal.user_id,),
-            next_turn=2,
+        await self.prompts.accept(
+            prompt,
+            question,
+            None if thread else rules.started(principal, new, now),
+            due=now + sweep,
+            distance=sweep,
+            advanced=rules.advanced(thread, new, now) if thread else None,
         )
+        return prompt
 
     async def _repeated(self, principal: Principal, new: NewPrompt, otherwise: Exception) -> Prompt:
         """The prompt that this submission made before; raises `otherwise` if there is none."""

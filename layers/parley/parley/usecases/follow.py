@@ -52,6 +52,7 @@ class Follow:
                 principal.role.value,
                 principal.key_hash,
                 self.clock.now(),
+                principal.client,
             )
         )
 

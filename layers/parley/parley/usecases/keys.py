@@ -43,7 +43,7 @@ class Authenticate:
         stored = await self.keys.key(hash_)
         if stored is None or stored.revoked_at:
             raise Unauthenticated("the key is unknown or revoked")
-        principal = Principal(stored.account, stored.user_id, stored.role, hash_)
+        principal = Principal(stored.account, stored.user_id, stored.role, hash_, stored.client)
         if len(self._remembered) >= REMEMBERED:
             self._remembered.clear()
         self._remembered[hash_] = (self.monotonic() + REMEMBER_SECONDS, principal)
@@ -121,6 +121,8 @@ async def issue(keys: KeyStore, ids: Ids, key: ApiKey) -> tuple[ApiKey, str]:
         role=key.role,
         name=key.name,
         created_at=key.created_at,
+        client=key.client,
+        expires_at=key.expires_at,
     )
     await keys.put_key(stored)
     return stored, secret

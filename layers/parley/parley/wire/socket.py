@@ -1,14 +1,18 @@
 """The WebSocket's events: a connection opens, sends frames, closes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from parley.core.access import Principal, bare_key
-from parley.core.errors import ParleyError, Unauthenticated
+from parley.core.access import KeyRole, Principal, bare_key
+from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.events import Frame, error_frame, prompt_frame
+from parley.core.session import session_principal
 from parley.ports import UNKNOWN_CONNECTION, Connection, Post, Publisher
 from parley.usecases.cancel import Cancel
+from parley.usecases.clients import ClientRef, Clients
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate
+from parley.usecases.sessions import Sessions
 from parley.wire import frames
 
 
@@ -17,17 +21,24 @@ class Socket:
     """What the socket function does with each event."""
 
     authenticate: Authenticate
+    clients: Clients
+    sessions: Sessions
     follow: Follow
     cancel: Cancel
     publisher: Publisher
 
-    async def connect(self, connection_id: str, token: str) -> None:
-        """Let a connection in; raises Unauthenticated, TooManyConnections, Busy, Unavailable.
+    async def connect(self, connection_id: str, query: Mapping[str, str]) -> None:
+        """Let a connection in; raises Unauthenticated, Forbidden, NotFound, Invalid,
+        TooManyConnections, Busy, Unavailable.
 
+        `query` has an API key as `token`, or a session: `session_key`, with the `account`
+        and `llm_client` it belongs to, and `token` too if the llm_client needs a key.
         Nothing is posted: API Gateway knows the connection only after this has returned.
         """
-        principal = await self.authenticate(bare_key(token))
+        principal = await self._caller(query)
         await self.follow.connect(principal, connection_id)
+        if not principal.key_hash:
+            return
         # Who revokes a key marks it and then ends its connections; here the connection is
         # stored and then the key is read, not remembered: one of the two sees the other.
         # Or somebody who only listens would do so for two hours with a revoked key.
@@ -36,6 +47,22 @@ class Socket:
         except ParleyError:
             await self.follow.disconnect(connection_id)
             raise
+
+    async def _caller(self, query: Mapping[str, str]) -> Principal:
+        """Who connects."""
+        token = bare_key(query.get("token", ""))
+        session_key = query.get("session_key", "")
+        if not session_key:
+            principal = await self.authenticate(token)
+            if principal.role is KeyRole.CLIENT:
+                raise Forbidden("this key is for chatting: connect with a session_key")
+            return principal
+        holder = await self.authenticate(token) if token else None
+        ref = ClientRef(query.get("account", ""), query.get("llm_client", ""))
+        # Who has a key may chat with what is not deployed yet, as in the sandbox.
+        client = await self.clients.enter(ref, holder, sandbox=holder is not None)
+        session = await self.sessions.require(client, session_key)
+        return session_principal(session.thread, holder.key_hash if holder else "")
 
     async def disconnect(self, connection_id: str) -> None:
         """Forget a closed connection."""
@@ -60,7 +87,17 @@ class Socket:
         connection = await self.follow.subscribers.connection(connection_id)
         if connection is None:
             raise Unauthenticated(UNKNOWN_CONNECTION)
-        return connection, await self.authenticate.by_hash(connection.key_hash)
+        key = connection.key_hash
+        holder = await self.authenticate.by_hash(key) if key else None
+        if connection.role != KeyRole.SESSION:
+            return connection, holder or await self.authenticate("")
+        # An llm_client may be taken down, or get a key attached, while sessions are open.
+        ref = ClientRef(connection.account, connection.client)
+        try:
+            await self.clients.enter(ref, holder, sandbox=holder is not None)
+        except (NotFound, Forbidden) as error:
+            raise Unauthenticated(str(error)) from None
+        return connection, connection.principal
 
     async def _answer(
         self, connection: Connection, principal: Principal, body: str

@@ -1,0 +1,216 @@
+"""Sessions: open one, read one back, list them, remove them.
+
+Whoever holds a session key may read and go on with that session; an admin may list, read
+and remove those of the account, by id: nobody but the holder ever has the key.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from parley.core.access import Principal
+from parley.core.errors import Conflict, NotFound
+from parley.core.llm_client import LlmClient
+from parley.core.prompt import Prompt
+from parley.core.session import (
+    SESSION_ID,
+    Session,
+    belongs,
+    checked_session_key,
+    opened,
+    session_id,
+)
+from parley.core.thread import QUESTION, REPLACES, Message, Thread
+from parley.ports import Clock, Ids, Page, PromptQuery, PromptStore, ThreadStore
+from parley.usecases.cancel import DeleteThread
+
+HISTORY_TURNS = 50
+# One read: 50 turns with a round of tool calls in some of them.
+HISTORY_MESSAGES = 150
+# Lambda answers with 6 MB at most, and a read of the table with 1 MB.
+HISTORY_CHARACTERS = 600_000
+PURGE_PAGE = 50
+PURGE_SECONDS = 15.0
+UNKNOWN = "no such session"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The newest part of a conversation, oldest first.
+
+    `messages` are whole turns: question, rounds of tool calls, answer; those whose
+    question was edited are left out. `prompts` are the states of the newest turn and of
+    all unfinished ones. `after` says where older turns begin, or is empty.
+    """
+
+    messages: tuple[Message, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What one step of a purge did. `after` is where the next one starts, or empty."""
+
+    examined: int
+    matched: int
+    deleted: int
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The calls on sessions."""
+
+    prompts: PromptStore
+    threads: ThreadStore
+    delete_thread: DeleteThread
+    clock: Clock
+    ids: Ids
+
+    async def open(self, client: LlmClient, key: str) -> Session:
+        """The session of a key; a new one under a key of its own if that is empty or unknown.
+
+        A caller's own choice of a key is never taken: whoever plants a key in somebody's
+        browser could read along. Raises Invalid for a malformed key.
+        """
+        if key and (known := await self._known(client, checked_session_key(key))):
+            return known
+        for _ in range(2):
+            fresh = self.ids.token()
+            thread = opened(fresh, client, self.clock.now())
+            try:
+                await self.threads.create_thread(thread)
+            except Conflict:
+                continue
+            return Session(fresh, client, thread, new=True)
+        raise AssertionError("two random keys of 256 bits were taken")
+
+    async def require(self, client: LlmClient, key: str) -> Session:
+        """The session of a key; raises NotFound, Invalid."""
+        known = await self._known(client, checked_session_key(key))
+        if known is None:
+            raise NotFound(UNKNOWN)
+        return known
+
+    async def _known(self, client: LlmClient, key: str) -> Session | None:
+        head = await self.prompts.thread_head(client.account, session_id(key))
+        if head.thread is None or not belongs(head.thread, client, self.clock.now()):
+            return None
+        return Session(key, client, head.thread, open_turns=head.open_turns)
+
+    async def history(
+        self, session: Session, limit_turns: int = HISTORY_TURNS, after: str = ""
+    ) -> History:
+        """Up to so many of the newest turns (before `after`); at most two reads."""
+        thread = session.thread
+        newest = thread.next_turn - 1
+        if newest == 0:
+            return History()
+        until = min(int(after) - 1, newest) if after.isascii() and after.isdigit() else newest
+        messages, more = await self._newest(thread, until, limit_turns)
+        asked = [m for m in messages if m.part == QUESTION]
+        states = await self._states(session, asked[-1:] if until == newest else [])
+        return History(tuple(messages), states, str(messages[0].turn) if more and messages else "")
+
+    async def _newest(self, thread: Thread, until: int, turns: int) -> tuple[list[Message], bool]:
+        """Messages of the newest whole turns up to `until`, oldest first; True for more."""
+        taken: list[Message] = []
+        characters = 0
+        more = False
+        reading = self.threads.context(thread.account, thread.id, until, HISTORY_MESSAGES)
+        async for message in reading:
+            characters += len(message.text) + sum(len(call.result) for call in message.calls)
+            full = len(taken) >= HISTORY_MESSAGES - 1 or characters > HISTORY_CHARACTERS
+            if taken and (message.turn <= until - turns or full):
+                more = True
+                break
+            taken.append(message)
+        if more:
+            taken = _without_part_of_turn(taken, turns=until - turns)
+        return list(_unreplaced(taken)), more
+
+    async def _states(self, session: Session, newest: Sequence[Message]) -> tuple[Prompt, ...]:
+        ids = {turn.prompt_id for turn in session.open_turns[:10]}
+        ids |= {question.id for question in newest}
+        if not ids:
+            return ()
+        account = session.thread.account
+        query = PromptQuery(account, None, ids=tuple(sorted(ids)), limit=len(ids))
+        found = (await self.prompts.prompts(query)).items
+        return tuple(sorted(found, key=lambda prompt: prompt.turn))
+
+    # --- by an admin
+
+    async def list(
+        self, principal: Principal, client_name: str, limit: int, after: str
+    ) -> Page[Thread]:
+        """The sessions of an llm_client (empty: of the account), newest first; admins only."""
+        principal.require_admin()
+        return await self.threads.sessions(principal.account, client_name, limit, after)
+
+    async def show(self, principal: Principal, id_: str) -> Thread:
+        """The thread of a session; admins only. Raises NotFound."""
+        principal.require_admin()
+        thread = None
+        if SESSION_ID.fullmatch(id_):
+            thread = await self.threads.thread(principal.account, id_)
+        if thread is None or thread.deleted or not thread.client:
+            raise NotFound(UNKNOWN)
+        return thread
+
+    async def delete(self, principal: Principal, id_: str) -> None:
+        """Delete a session with its messages and prompts; admins only. Raises NotFound."""
+        thread = await self.show(principal, id_)
+        await self.delete_thread(principal, thread.id, PURGE_SECONDS)
+
+    async def purge(
+        self,
+        principal: Principal,
+        client_name: str,
+        older_than: int,
+        after: str = "",
+        *,
+        dry_run: bool = True,
+    ) -> Purged:
+        """Delete the sessions of one page that nobody has used since `older_than` (ms).
+
+        Admins only; to be called again with `after` until that is empty. Deletes for a
+        bounded time: what it has begun the sweeper finishes, what it has not reached is
+        on the next page.
+        """
+        page = await self.list(principal, client_name, PURGE_PAGE, after)
+        old = [thread for thread in page.items if thread.updated_at < older_than]
+        if not dry_run:
+            await self._delete_all(principal, old)
+        return Purged(len(page.items), len(old), 0 if dry_run else len(old), page.after)
+
+    async def _delete_all(self, principal: Principal, threads: Sequence[Thread]) -> None:
+        """Mark all of them deleted, with whatever time is left for the deletion itself."""
+        until = self.clock.monotonic() + PURGE_SECONDS
+        for thread in threads:
+            try:
+                left = max(until - self.clock.monotonic(), 0)
+                await self.delete_thread(principal, thread.id, left)
+            except NotFound:
+                continue  # somebody else has deleted it meanwhile
+
+
+def _without_part_of_turn(newest_first: list[Message], turns: int) -> list[Message]:
+    """Without the oldest turn, if the reading stopped inside of it and not at its end."""
+    oldest = newest_first[-1]
+    whole = oldest.part == QUESTION or oldest.turn <= turns
+    others = [message for message in newest_first if message.turn != oldest.turn]
+    return newest_first if whole or not others else others
+
+
+def _unreplaced(newest_first: Iterable[Message]) -> list[Message]:
+    """Oldest first, without the turns that a later question is an edit of."""
+    kept: list[Message] = []
+    replaced: set[int] = set()
+    # Within a turn the question comes last here, so what it replaces is older than all of it.
+    for message in newest_first:
+        if message.part == QUESTION and (earlier := message.meta.get(REPLACES, "")):
+            replaced.add(int(earlier))
+        if message.turn not in replaced:
+            kept.append(message)
+    return kept[::-1]
