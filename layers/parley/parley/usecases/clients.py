@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from parley.core.access import KeyRole, Principal
+from parley.core.address import ClientRef
 from parley.core.errors import Forbidden, NotFound, Unauthenticated
 from parley.core.llm_client import LlmClient, client_of
 from parley.core.resource import Kind, Resource
@@ -14,16 +15,6 @@ from parley.ports import ResourceStore
 REMEMBER_SECONDS = 5
 REMEMBERED = 1000
 UNKNOWN = "no such llm_client"
-
-
-@dataclass(frozen=True, slots=True)
-class ClientRef:
-    """Which llm_client is meant: one of the three; `account` is empty for a host."""
-
-    account: str = ""
-    name: str = ""
-    number: int = 0
-    host: str = ""
 
 
 @dataclass
@@ -53,7 +44,20 @@ class Clients:
             return await self.resources.by_host(ref.host)
         if ref.number:
             return await self.resources.by_number(ref.account, Kind.LLM_CLIENT, ref.number)
+        if "-" in ref.name:
+            return await self._by_label(ref)
+        if not ref.name:
+            return None
         return await self.resources.resource(ref.account, Kind.LLM_CLIENT, ref.name)
+
+    async def _by_label(self, ref: ClientRef) -> Resource | None:
+        """By a host's label, in one read: "_" in a name is "-" there.
+
+        No two names of an account have the same label.
+        """
+        names = (ref.name, ref.name.replace("-", "_"))
+        found = await self.resources.some(ref.account, Kind.LLM_CLIENT, names)
+        return max(found, key=lambda one: one.name == ref.name, default=None)
 
     def forget(self) -> None:
         """Read anew from now on: a manifest was applied in this very process."""

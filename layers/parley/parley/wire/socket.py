@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parley.core.access import KeyRole, Principal, bare_key
+from parley.core.address import ClientRef
 from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.events import Frame, error_frame, prompt_frame
 from parley.core.session import session_principal
 from parley.ports import UNKNOWN_CONNECTION, Connection, Post, Publisher
 from parley.usecases.cancel import Cancel
-from parley.usecases.clients import ClientRef, Clients
+from parley.usecases.clients import Clients
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate
 from parley.usecases.sessions import Sessions
