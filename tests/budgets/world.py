@@ -17,7 +17,8 @@ from unittest.mock import patch
 from moto import mock_aws
 from parley.adapters.aws import AwsCalls
 from parley.adapters.dynamodb_expressions import encoded_item
-from parley.adapters.dynamodb_items import message_item, thread_item
+from parley.adapters.dynamodb_items import thread_item
+from parley.adapters.dynamodb_messages import message_item
 from parley.adapters.openai_provider import OpenAIProvider
 from parley.adapters.system import SystemClock
 from parley.assembly import Parts, api_engine, parts, sweeper_engine

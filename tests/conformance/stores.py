@@ -65,7 +65,7 @@ class Stores:
 
 def memory_stores() -> Stores:
     clock = HandClock()
-    state = MemoryState()
+    state = MemoryState(now=clock.now)
     accounts = MemoryAccounts()
     return Stores(
         clock,

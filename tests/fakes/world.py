@@ -60,7 +60,7 @@ class World:
         self.policy = policy or Policy()
         self.clock = VirtualClock()
         self.ids = FakeIds()
-        self.state = MemoryState()
+        self.state = MemoryState(now=self.clock.now)
         self.queue = FakeQueue(self.clock)
         self.letters = FakeDeadLetters()
         self.publisher = FakePublisher(self.clock)

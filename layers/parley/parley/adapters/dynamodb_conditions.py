@@ -1,10 +1,11 @@
 """The conditions under which prompts and threads are written, each with its race."""
 
-from parley.adapters.dynamodb_expressions import Condition, Update
+from parley.adapters.dynamodb_expressions import Condition, Item, Update
 from parley.adapters.dynamodb_items import thread_key
 from parley.adapters.dynamodb_table import Refusal
 from parley.core.errors import ThreadDeleted, TurnTaken
 from parley.core.prompt import OpenTurn, Prompt, Status
+from parley.core.thread import Thread
 
 ABSENT = Condition("attribute_not_exists(#pk)")
 PRESENT = Condition("attribute_exists(#pk)")
@@ -78,20 +79,45 @@ def waiting(turn: OpenTurn, now: int, *, alone: bool) -> Condition:
     )
 
 
-def advance_thread(account: str, thread_id: str, turn: int) -> Update:
-    """Take turn `turn`.
+def advance_thread(
+    account: str, thread_id: str, turn: int, now_seconds: int, advanced: Thread | None = None
+) -> Update:
+    """Take turn `turn`; with `advanced`, store what the turn changes of a session.
 
     Race: two accepts read `next_turn` 7; both write turn 7 only if it still is 7, so one
     of them gets it and the other reads again. Turns are numbered as they are committed,
     without holes, and nothing is added to a thread once it is marked deleted.
+
+    A thread with a turn does not expire. Race of a session's first turn with its expiry:
+
+        accept                          another call, TTL
+        reads the session, alive
+                                        a day is over: finds no session, and says so
+        would take turn 1, stay for ever
+                                        makes the session anew, or deletes the old one
+
+    So the turn is refused from the moment on that readers ignore the session; whoever
+    reads again sees none, and begins a new one.
     """
     return Update(
         thread_key(account, thread_id),
-        sets={"next_turn": turn + 1},
+        sets={"next_turn": turn + 1, **(_moved(advanced, turn) if advanced else {})},
+        removes=("expires_at",),
         condition=Condition(
-            "#next_turn = :turn AND attribute_not_exists(#deleted)", {":turn": turn}
+            "#next_turn = :turn AND attribute_not_exists(#deleted)"
+            " AND (attribute_not_exists(#expires_at) OR #expires_at > :now)",
+            {":turn": turn, ":now": now_seconds},
         ),
     )
+
+
+def _moved(session: Thread, turn: int) -> Item:
+    """What a turn changes of its session.
+
+    Only the first one gives it a title: a later one would undo a renaming since its read.
+    """
+    names = ("updated_at", "minute", "minute_turns", *(("title",) if turn == 1 else ()))
+    return {name: getattr(session, name) for name in names}
 
 
 def raise_if_thread_refused(refusal: Refusal, now_seconds: int) -> None:

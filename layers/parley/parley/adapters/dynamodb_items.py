@@ -1,4 +1,4 @@
-"""How threads, messages and prompts lie in the table: their keys and their attributes.
+"""How threads and prompts lie in the table: their keys and their attributes.
 
 Every partition starts with the account. Attributes that are empty are left out: a prompt
 without trouble stays below 1 KB, which is what a write is billed by.
@@ -6,20 +6,22 @@ without trouble stays below 1 KB, which is what a write is billed by.
 | item | pk | sk | indexes |
 |---|---|---|---|
 | thread | `{account}#T#{thread}` | `o` | by_owner of its creator, by_account; due if deleted |
+| session | the same | `o` | by_owner of its llm_client, by_account of sessions; due if deleted |
 | open turn | the thread's | `o#{turn}` | by_open, due |
-| message | the thread's | `m#{turn}#{part}` | by_message, but for questions of prompts |
-| id of a message added by hand | `{account}#M#{message}` | `message` | |
 | member | the thread's | `u#{user}` | by_owner |
 | prompt | `{account}#P#{prompt}` | `prompt` | by_owner, by_account |
+
+A session without any turn expires, and so does the mark of a deleted thread: the same
+attribute, which is the thread's own only as long as it is not deleted.
 """
 
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from parley.adapters.dynamodb_expressions import Condition, Item, Key, Put, Span, Update
+from parley.adapters.dynamodb_expressions import Condition, Item, Key, Put
 from parley.core.prompt import Attempt, OpenTurn, Outcome, Prompt, Status, Usage
-from parley.core.thread import QUESTION, Message, Role, Thread
+from parley.core.thread import Thread
 
 SHARDS = 8
 LAST = "~"  # sorts after every character of an id
@@ -31,6 +33,7 @@ PROMPT_FIXED = (
     "max_retries",
     "sync",
     "model_id",
+    "client",
 )
 PROMPT_MOVING = (
     "turn",
@@ -48,25 +51,27 @@ PROMPT_MOVING = (
     "error_code",
     "response_message_id",
 )
-THREAD_PLAIN = ("title", "created_by", "created_at", "updated_at", "next_turn", "deleted")
-MESSAGE_PLAIN = (
-    "id",
-    "text",
+THREAD_PLAIN = (
+    "title",
+    "created_by",
     "created_at",
     "updated_at",
-    "user_id",
-    "template",
-    "finish_reason",
-    "partial",
+    "next_turn",
+    "deleted",
+    "client",
+    "expires_at",
+    "minute",
+    "minute_turns",
 )
+THREAD_LISTS = ("user_ids", "topic_ids", "intro")
 
 
-def _plain(thing: object, names: Iterable[str]) -> Item:
+def plain(thing: object, names: Iterable[str]) -> Item:
     """The named fields that are not empty. Enumerations are their text already."""
     return {name: value for name in names if (value := getattr(thing, name))}
 
 
-def _taken(item: Item, names: Iterable[str]) -> Item:
+def taken(item: Item, names: Iterable[str]) -> Item:
     return {name: item[name] for name in names if name in item}
 
 
@@ -115,7 +120,7 @@ def prompt_item(prompt: Prompt) -> Item:
         "g1sk": listed,
         "g2pk": prompts_of_account(prompt.account),
         "g2sk": listed,
-        **_plain(prompt, PROMPT_FIXED),
+        **plain(prompt, PROMPT_FIXED),
         **moving_attributes(prompt),
     }
 
@@ -123,7 +128,7 @@ def prompt_item(prompt: Prompt) -> Item:
 def moving_attributes(prompt: Prompt) -> Item:
     """What transitions change, as far as it is not empty."""
     attempts = [_attempt_map(attempt) for attempt in prompt.attempts]
-    return _plain(prompt, PROMPT_MOVING) | ({"attempts": attempts} if attempts else {})
+    return plain(prompt, PROMPT_MOVING) | ({"attempts": attempts} if attempts else {})
 
 
 def emptied_attributes(prompt: Prompt) -> list[str]:
@@ -135,7 +140,7 @@ def emptied_attributes(prompt: Prompt) -> list[str]:
 def to_prompt(item: Item) -> Prompt:
     account, _, prompt_id = item["pk"].split("#", 2)
     empty: Item = {"user_id": "", "fingerprint": "", "created_at": 0, "updated_at": 0, "turn": 0}
-    values = empty | _taken(item, (*PROMPT_FIXED, *PROMPT_MOVING))
+    values = empty | taken(item, (*PROMPT_FIXED, *PROMPT_MOVING))
     return Prompt(
         account=account,
         id=prompt_id,
@@ -191,41 +196,55 @@ def threads_of_account(account: str) -> str:
     return f"{account}#T"
 
 
+def sessions_of_client(account: str, client: str) -> str:
+    return f"{account}#C#{client}#S"
+
+
+def sessions_of_account(account: str) -> str:
+    return f"{account}#S"
+
+
 def thread_item(thread: Thread) -> Item:
-    """A new thread, in the lists of its creator and of its account."""
-    pk, sk = thread_key(thread.account, thread.id)
+    """A new thread in its lists: a session's are its llm_client's and the account's own.
+
+    Its holder is nobody who lists threads, and people's lists must not fill with sessions.
+    """
+    account = thread.account
+    pk, sk = thread_key(account, thread.id)
     listed = place(thread.created_at, thread.id)
+    if thread.client:
+        owner, every = sessions_of_client(account, thread.client), sessions_of_account(account)
+    else:
+        owner, every = threads_of_user(account, thread.created_by), threads_of_account(account)
     return {
         "pk": pk,
         "sk": sk,
-        "g1pk": threads_of_user(thread.account, thread.created_by),
+        "g1pk": owner,
         "g1sk": listed,
-        "g2pk": threads_of_account(thread.account),
+        "g2pk": every,
         "g2sk": listed,
         **thread_attributes(thread),
     }
 
 
 def thread_attributes(thread: Thread) -> Item:
-    lists = {"user_ids": list(thread.user_ids), "topic_ids": list(thread.topic_ids)}
-    return _plain(thread, THREAD_PLAIN) | {name: ids for name, ids in lists.items() if ids}
+    lists = {name: list(entries) for name, entries in plain(thread, THREAD_LISTS).items()}
+    return plain(thread, THREAD_PLAIN) | lists
 
 
 def to_thread(item: Item) -> Thread:
     account, _, thread_id = item["pk"].split("#", 2)
-    empty: Item = {"title": "", "created_by": "", "created_at": 0, "updated_at": 0, "next_turn": 0}
-    return Thread(
-        account=account,
-        id=thread_id,
-        user_ids=tuple(item.get("user_ids", ())),
-        topic_ids=tuple(item.get("topic_ids", ())),
-        **(empty | _taken(item, THREAD_PLAIN)),
-    )
+    values: Item = {"title": "", "created_by": "", "created_at": 0, "updated_at": 0, "next_turn": 0}
+    values |= taken(item, THREAD_PLAIN)
+    if "deleted" in values:
+        values.pop("expires_at", 0)  # of the mark
+    values |= {name: tuple(entries) for name, entries in taken(item, THREAD_LISTS).items()}
+    return Thread(account=account, id=thread_id, **values)
 
 
 def members(thread: Thread) -> set[str]:
-    """The users whose lists show the thread besides its creator's."""
-    return set(thread.user_ids) - {thread.created_by}
+    """The users whose lists show the thread besides its creator's; none for a session."""
+    return set() if thread.client else set(thread.user_ids) - {thread.created_by}
 
 
 def member_key(thread: Thread, user_id: str) -> Key:
@@ -245,7 +264,8 @@ def member_item(thread: Thread, user_id: str) -> Item:
 def new_thread_writes(thread: Thread, now_seconds: int) -> list[Put]:
     """A thread that must not exist yet, first, and its members.
 
-    The mark of a deleted one is respected until it expires, for TTL removes it late.
+    The mark of a deleted one is respected until it expires, and so is a session that nobody
+    has asked anything in: TTL removes them late.
     """
     absent = Condition("attribute_not_exists(#pk) OR #expires_at <= :now", {":now": now_seconds})
     return [
@@ -295,91 +315,4 @@ def to_open_turn(item: Item) -> OpenTurn:
         user_id=item["user_id"],
         due=item["duesk"],
         distance=item["distance"],
-    )
-
-
-# --- messages
-
-
-def message_key(account: str, thread_id: str, turn: int, part: int) -> Key:
-    return thread_pk(account, thread_id), f"m#{turn:010d}#{part:04d}"
-
-
-def message_place(sk: str) -> tuple[int, int]:
-    """Turn and part in a message's sort key."""
-    _, turn, part = sk.split("#")
-    return int(turn), int(part)
-
-
-def messages_span(account: str, thread_id: str, *, descending: bool = False) -> Span:
-    return Span(thread_pk(account, thread_id), "m#", "m#" + LAST, descending=descending)
-
-
-def message_index_pk(account: str, message_id: str) -> str:
-    return f"{account}#M#{message_id}"
-
-
-def message_item(message: Message) -> Item:
-    """A message, found by its place and by its id."""
-    pk, sk = message_key(message.account, message.thread_id, message.turn, message.part)
-    stored = {
-        "pk": pk,
-        "sk": sk,
-        "g4pk": message_index_pk(message.account, message.id),
-        "role": message.role.value,
-        **_plain(message, MESSAGE_PLAIN),
-    }
-    if message.asset_ids:
-        stored["asset_ids"] = list(message.asset_ids)
-    if message.meta:
-        stored["meta"] = dict(message.meta)
-    return stored
-
-
-def message_id_key(account: str, message_id: str) -> Key:
-    return message_index_pk(account, message_id), "message"
-
-
-def message_id_item(message: Message) -> Item:
-    """Takes the id of a message that was added by hand, and says where the message is.
-
-    An index can neither refuse an id nor be asked for what was written just now.
-    """
-    pk, sk = message_id_key(message.account, message.id)
-    return {"pk": pk, "sk": sk, "thread_id": message.thread_id, "turn": message.turn}
-
-
-def question_item(question: Message) -> Item:
-    """The question of a stored prompt, whose id it has: the prompt says where it is.
-
-    An entry in the index would cost every prompt a write for nothing; `index_question` makes
-    up for it when the prompt is removed.
-    """
-    stored = message_item(question)
-    del stored["g4pk"]
-    return stored
-
-
-def index_question(prompt: Prompt) -> Update:
-    """Let the question that a removed prompt leaves behind be found by its id."""
-    return Update(
-        message_key(prompt.account, prompt.thread_id, prompt.turn, QUESTION),
-        sets={"g4pk": message_index_pk(prompt.account, prompt.id)},
-        condition=Condition("#id = :id", {":id": prompt.id}),
-    )
-
-
-def to_message(item: Item) -> Message:
-    account, _, thread_id = item["pk"].split("#", 2)
-    turn, part = message_place(item["sk"])
-    empty: Item = {"id": "", "text": "", "created_at": 0, "updated_at": 0}
-    return Message(
-        account=account,
-        thread_id=thread_id,
-        turn=turn,
-        part=part,
-        role=Role(item["role"]),
-        asset_ids=tuple(item.get("asset_ids", ())),
-        meta=item.get("meta", {}),
-        **(empty | _taken(item, MESSAGE_PLAIN)),
     )

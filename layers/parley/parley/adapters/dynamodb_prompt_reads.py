@@ -10,8 +10,6 @@ from parley.adapters.dynamodb_items import (
     LAST,
     SHARDS,
     due_shard,
-    message_place,
-    messages_span,
     open_prompts,
     place,
     prompt_key,
@@ -21,6 +19,10 @@ from parley.adapters.dynamodb_items import (
     to_open_turn,
     to_prompt,
     to_thread,
+)
+from parley.adapters.dynamodb_messages import (
+    message_place,
+    messages_span,
 )
 from parley.adapters.dynamodb_table import Table
 from parley.core.prompt import UNFINISHED, OpenTurn, Prompt, Status

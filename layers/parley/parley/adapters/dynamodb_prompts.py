@@ -24,19 +24,21 @@ from parley.adapters.dynamodb_conditions import (
 from parley.adapters.dynamodb_expressions import Condition, Delete, Item, Put, Update, Write
 from parley.adapters.dynamodb_items import (
     emptied_attributes,
-    index_question,
     live_key,
-    message_item,
-    message_key,
     moving_attributes,
     new_thread_writes,
     open_turn_item,
     open_turn_key,
     prompt_item,
     prompt_key,
+    to_prompt,
+)
+from parley.adapters.dynamodb_messages import (
+    index_question,
+    message_item,
+    message_key,
     question_item,
     to_message,
-    to_prompt,
 )
 from parley.adapters.dynamodb_prompt_reads import PromptReads
 from parley.adapters.dynamodb_table import ATTEMPTS, ConditionFailed, Contention, TransactionFailed
@@ -69,13 +71,22 @@ class DynamoPrompts(PromptReads):
     """`ports.PromptStore`."""
 
     async def accept(
-        self, prompt: Prompt, question: Message, new_thread: Thread | None, due: int, distance: int
+        self,
+        prompt: Prompt,
+        question: Message,
+        new_thread: Thread | None,
+        due: int,
+        distance: int,
+        *,
+        advanced: Thread | None = None,
     ) -> None:
         now_seconds = self._table.now_seconds()
         if new_thread:
-            thread: Sequence[Write] = new_thread_writes(new_thread, now_seconds)
+            lasting = replace(new_thread, expires_at=0)  # it has a turn
+            thread: Sequence[Write] = new_thread_writes(lasting, now_seconds)
         else:
-            thread = [advance_thread(prompt.account, prompt.thread_id, prompt.turn)]
+            place = (prompt.account, prompt.thread_id, prompt.turn)
+            thread = [advance_thread(*place, now_seconds, advanced)]
         writes: list[Write] = [
             # I7: of two submissions of one id, one is stored.
             Put(prompt_item(prompt), ABSENT),
@@ -147,10 +158,16 @@ class DynamoPrompts(PromptReads):
             raise TransitionRefused(name) from None
 
     async def finish(
-        self, prompt: Prompt, now: int, answer: Message, usage: Usage | None
+        self,
+        prompt: Prompt,
+        now: int,
+        answer: Message,
+        usage: Usage | None,
+        rounds: Sequence[Message] = (),
     ) -> Prompt:
         changed = lifecycle.finish(prompt, prompt.lease_token, now, answer.id, usage)
-        return await self._end(prompt, changed, [Put(message_item(answer)), _close_turn(prompt)])
+        messages = [Put(message_item(message)) for message in (answer, *rounds)]
+        return await self._end(prompt, changed, [*messages, _close_turn(prompt)])
 
     async def fail(
         self, prompt: Prompt, now: int, failure: Failure, next_attempt_at: int
@@ -263,7 +280,7 @@ class DynamoPrompts(PromptReads):
             raise TurnTaken  # turns only grow: a thread's next one is past all of its prompts
         now_seconds = self._table.now_seconds()
         for _ in range(ATTEMPTS):
-            writes = await self._retry_writes(prompt, changed, due, distance)
+            writes = await self._retry_writes(prompt, changed, due, distance, now_seconds)
             try:
                 await self._table.transact(writes, attempts=1)
             except Contention:
@@ -280,7 +297,7 @@ class DynamoPrompts(PromptReads):
         raise Busy(BUSY)
 
     async def _retry_writes(
-        self, prompt: Prompt, changed: Prompt, due: int, distance: int
+        self, prompt: Prompt, changed: Prompt, due: int, distance: int, now_seconds: int
     ) -> list[Write]:
         """Prompt, thread and old question first: the places that can refuse.
 
@@ -295,7 +312,7 @@ class DynamoPrompts(PromptReads):
         unchanged = Condition("#updated_at = :read", {":read": item.get("updated_at", 0)})
         writes: list[Write] = [
             _update(changed, unmoved(prompt)),
-            advance_thread(prompt.account, prompt.thread_id, changed.turn),
+            advance_thread(prompt.account, prompt.thread_id, changed.turn, now_seconds),
             Delete(message_key(*place, QUESTION), unchanged),
             Put(question_item(replace(question, turn=changed.turn))),
             Put(open_turn_item(changed, due, distance)),

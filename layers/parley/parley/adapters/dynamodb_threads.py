@@ -26,6 +26,19 @@ from parley.adapters.dynamodb_items import (
     member_item,
     member_key,
     members,
+    new_thread_writes,
+    prompt_key,
+    sessions_of_account,
+    sessions_of_client,
+    shard,
+    thread_attributes,
+    thread_key,
+    thread_pk,
+    threads_of_account,
+    threads_of_user,
+    to_thread,
+)
+from parley.adapters.dynamodb_messages import (
     message_id_item,
     message_id_key,
     message_index_pk,
@@ -33,16 +46,7 @@ from parley.adapters.dynamodb_items import (
     message_key,
     message_place,
     messages_span,
-    new_thread_writes,
-    prompt_key,
-    shard,
-    thread_attributes,
-    thread_key,
-    thread_pk,
-    threads_of_account,
-    threads_of_user,
     to_message,
-    to_thread,
 )
 from parley.adapters.dynamodb_table import (
     ATTEMPTS,
@@ -78,7 +82,16 @@ class DynamoThreads:
             index, pk = "by_account", threads_of_account(account)
         else:
             index, pk = "by_owner", threads_of_user(account, user_id)
-        name = f"threads {index}"
+        return await self._list(f"threads {index}", index, pk, limit, after)
+
+    async def sessions(self, account: str, client: str, limit: int, after: str) -> Page[Thread]:
+        if client:
+            index, pk = "by_owner", sessions_of_client(account, client)
+        else:
+            index, pk = "by_account", sessions_of_account(account)
+        return await self._list(f"sessions {client}", index, pk, limit, after)
+
+    async def _list(self, name: str, index: str, pk: str, limit: int, after: str) -> Page[Thread]:
         position = position_in(name, after)
         span = beyond(Span(pk, "0", LAST, index, descending=True), position)
         found: list[tuple[str, Thread]] = []
@@ -93,7 +106,7 @@ class DynamoThreads:
         return Page([thread for _, thread in page], cursor(name, page[-1][0]) if more else "")
 
     async def _listed(self, entries: Sequence[Item], index: str) -> list[tuple[str, Thread]]:
-        """The threads that entries of a list stand for; the deleted ones are left out."""
+        """The threads that entries of a list stand for; deleted and expired ones left out."""
         keys: list[Key] = [(entry["pk"], "o") for entry in entries]
         items = await self._table.batch_get(keys)
         return [
@@ -140,9 +153,14 @@ class DynamoThreads:
                 "duepk": deletion_shard(shard(thread_id)),
                 "duesk": now,
             },
-            removes=("g1pk", "g1sk", "g2pk", "g2sk"),
+            # The mark of a session must not go when the session would have: see `_bury`.
+            removes=("g1pk", "g1sk", "g2pk", "g2sk", "expires_at"),
             # A repeated mark must not put a finished deletion back into the index.
-            condition=Condition("attribute_exists(#pk) AND attribute_not_exists(#deleted)"),
+            condition=Condition(
+                "attribute_exists(#pk) AND attribute_not_exists(#deleted)"
+                " AND (attribute_not_exists(#expires_at) OR #expires_at > :now)",
+                {":now": self._table.now_seconds()},
+            ),
         )
         try:
             return to_thread(await self._table.update(update))
@@ -272,7 +290,7 @@ class DynamoThreads:
         appended = replace(message, turn=thread.next_turn, part=QUESTION)
         now_seconds = self._table.now_seconds()
         writes: list[Write] = [
-            advance_thread(thread.account, thread.id, thread.next_turn),
+            advance_thread(thread.account, thread.id, thread.next_turn, now_seconds),
             Put(message_item(appended)),
             Put(message_id_item(appended), ABSENT),
         ]

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parley.core import lifecycle
@@ -29,7 +29,10 @@ HEAD_LIMIT = 101
 
 @dataclass
 class MemoryState:
-    """The table. Shared by the stores below, which are views of it."""
+    """The table. Shared by the stores below, which are views of it.
+
+    `now` is the clock that expiry is read against.
+    """
 
     threads: dict[ThreadKey, Thread] = field(default_factory=dict)
     prompts: dict[ThreadKey, Prompt] = field(default_factory=dict)
@@ -38,6 +41,13 @@ class MemoryState:
     # The ids of messages that were added by hand: thread and turn of each.
     message_ids: dict[ThreadKey, tuple[str, int]] = field(default_factory=dict)
     deletions: set[ThreadKey] = field(default_factory=set)
+    now: Callable[[], int] = lambda: 0
+
+    def thread(self, account: str, thread_id: str) -> Thread | None:
+        """A thread that has not expired."""
+        found = self.threads.get((account, thread_id))
+        expired = found is not None and 0 < found.expires_at <= self.now() // 1000
+        return None if expired else found
 
 
 def cursor(value: str) -> str:
@@ -77,29 +87,52 @@ class MemoryPrompts:
 
     async def thread_head(self, account: str, thread_id: str) -> ThreadHead:
         turns = sorted(self._open(account, thread_id).values(), key=lambda turn: turn.turn)
-        return ThreadHead(self.state.threads.get((account, thread_id)), tuple(turns[:HEAD_LIMIT]))
+        return ThreadHead(self.state.thread(account, thread_id), tuple(turns[:HEAD_LIMIT]))
 
-    def _advance(self, account: str, thread_id: str, turn: int, new: Thread | None) -> None:
-        key = (account, thread_id)
-        thread = self.state.threads.get(key)
+    def _begin(self, new: Thread) -> None:
+        thread = self.state.thread(new.account, new.id)
         if thread is not None and thread.deleted:
             raise ThreadDeleted("the thread was deleted")
-        if new is not None:
-            if thread is not None:
-                raise TurnTaken
-            self.state.threads[key] = new
-        elif thread is None or thread.next_turn != turn:
+        if thread is not None:
             raise TurnTaken
-        else:
-            self.state.threads[key] = replace(thread, next_turn=turn + 1)
+        self.state.threads[new.account, new.id] = replace(new, expires_at=0)
+
+    def _advance(
+        self, account: str, thread_id: str, turn: int, advanced: Thread | None = None
+    ) -> None:
+        thread = self.state.thread(account, thread_id)
+        if thread is not None and thread.deleted:
+            raise ThreadDeleted("the thread was deleted")
+        if thread is None or thread.next_turn != turn:
+            raise TurnTaken
+        if advanced is not None:
+            thread = replace(
+                thread,
+                title=advanced.title if turn == 1 else thread.title,
+                updated_at=advanced.updated_at,
+                minute=advanced.minute,
+                minute_turns=advanced.minute_turns,
+            )
+        moved = replace(thread, next_turn=turn + 1, expires_at=0)
+        self.state.threads[account, thread_id] = moved
 
     async def accept(
-        self, prompt: Prompt, question: Message, new_thread: Thread | None, due: int, distance: int
+        self,
+        prompt: Prompt,
+        question: Message,
+        new_thread: Thread | None,
+        due: int,
+        distance: int,
+        *,
+        advanced: Thread | None = None,
     ) -> None:
         key = (prompt.account, prompt.id)
         if key in self.state.prompts:
             raise PromptExists
-        self._advance(prompt.account, prompt.thread_id, prompt.turn, new_thread)
+        if new_thread is not None:
+            self._begin(new_thread)
+        else:
+            self._advance(prompt.account, prompt.thread_id, prompt.turn, advanced)
         self.state.prompts[key] = prompt
         self._messages(prompt.account, prompt.thread_id)[prompt.turn, QUESTION] = question
         self._mark_open(prompt, due, distance)
@@ -169,7 +202,12 @@ class MemoryPrompts:
         )
 
     async def finish(
-        self, prompt: Prompt, now: int, answer: Message, usage: Usage | None
+        self,
+        prompt: Prompt,
+        now: int,
+        answer: Message,
+        usage: Usage | None,
+        rounds: Sequence[Message] = (),
     ) -> Prompt:
         stored = await self.prompt(prompt.account, prompt.id)
         if stored and lifecycle.finished_by(stored, prompt, answer.id):
@@ -179,7 +217,8 @@ class MemoryPrompts:
             prompt.id,
             lambda p: lifecycle.finish(p, prompt.lease_token, now, answer.id, usage),
         )
-        self._messages(answer.account, answer.thread_id)[answer.turn, answer.part] = answer
+        messages = self._messages(answer.account, answer.thread_id)
+        messages.update(((said.turn, said.part), said) for said in (answer, *rounds))
         return changed
 
     async def fail(
@@ -238,7 +277,7 @@ class MemoryPrompts:
         question = messages.get((prompt.turn, QUESTION))
         if question is None:
             raise TransitionRefused("retry")
-        self._advance(prompt.account, prompt.thread_id, turn, None)
+        self._advance(prompt.account, prompt.thread_id, turn)
         del messages[prompt.turn, QUESTION]
         messages.pop((prompt.turn, ANSWER), None)
         messages[turn, QUESTION] = replace(question, turn=turn)

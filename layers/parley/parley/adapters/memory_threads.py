@@ -10,7 +10,7 @@ from parley.core.errors import (
     NotFound,
     ThreadDeleted,
 )
-from parley.core.thread import QUESTION, Message, Thread
+from parley.core.thread import QUESTION, Message, Role, Thread
 from parley.ports import Page, ThreadChanges
 
 
@@ -21,24 +21,39 @@ class MemoryThreads:
         self.state = state
 
     def _living(self, account: str, thread_id: str) -> Thread:
-        thread = self.state.threads.get((account, thread_id))
+        thread = self.state.thread(account, thread_id)
         if thread is None or thread.deleted:
             raise NotFound("no such thread")
         return thread
 
     async def thread(self, account: str, thread_id: str) -> Thread | None:
-        return self.state.threads.get((account, thread_id))
+        return self.state.thread(account, thread_id)
 
     async def threads(
         self, account: str, user_id: str | None, limit: int, after: str
     ) -> Page[Thread]:
-        found = [
-            thread
-            for thread in self.state.threads.values()
-            if thread.account == account
-            and not thread.deleted
-            and (user_id is None or user_id in (thread.created_by, *thread.user_ids))
-        ]
+        return self._page(
+            [
+                thread
+                for thread in self._alive(account)
+                if not thread.client
+                and (user_id is None or user_id in (thread.created_by, *thread.user_ids))
+            ],
+            limit,
+            after,
+        )
+
+    async def sessions(self, account: str, client: str, limit: int, after: str) -> Page[Thread]:
+        found = [one for one in self._alive(account) if one.client and client in ("", one.client)]
+        return self._page(found, limit, after)
+
+    def _alive(self, account: str) -> list[Thread]:
+        ids = [id_ for owner, id_ in self.state.threads if owner == account]
+        found = [self.state.thread(account, id_) for id_ in ids]
+        return [thread for thread in found if thread and not thread.deleted]
+
+    @staticmethod
+    def _page(found: list[Thread], limit: int, after: str) -> Page[Thread]:
         found.sort(key=lambda thread: (thread.created_at, thread.id), reverse=True)
         if after:
             ids = [thread.id for thread in found]
@@ -50,7 +65,7 @@ class MemoryThreads:
         return Page(page, cursor(page[-1].id) if len(found) > len(page) else "")
 
     async def create_thread(self, thread: Thread) -> None:
-        stored = self.state.threads.get((thread.account, thread.id))
+        stored = self.state.thread(thread.account, thread.id)
         if stored is not None and stored.deleted:
             raise ThreadDeleted("the thread was deleted")
         if stored is not None:
@@ -66,11 +81,12 @@ class MemoryThreads:
 
     async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
         key = (account, thread_id)
-        stored = self.state.threads.get(key)
+        stored = self.state.thread(*key)
         if stored is None:
             return None
         if not stored.deleted:
-            self.state.threads[key] = replace(stored, deleted=True, updated_at=now)
+            mark = replace(stored, deleted=True, updated_at=now, expires_at=0)
+            self.state.threads[key] = mark
             self.state.deletions.add(key)
         return self.state.threads[key]
 
@@ -127,14 +143,14 @@ class MemoryThreads:
             message
             for (owner, _), messages in self.state.messages.items()
             for message in messages.values()
-            if owner == account and message.id == message_id
+            if owner == account and message.id == message_id and message.role is not Role.TOOL
         ]
 
     async def put_message(self, message: Message) -> Message:
         thread = self._living(message.account, message.thread_id)
         messages = self.state.messages.setdefault((message.account, message.thread_id), {})
         for place, stored in messages.items():
-            if stored.id == message.id:
+            if stored.id == message.id and stored.role is not Role.TOOL:
                 messages[place] = replace(
                     stored,
                     text=message.text,
@@ -148,7 +164,7 @@ class MemoryThreads:
         self.state.message_ids[message.account, message.id] = (message.thread_id, place[0])
         messages[place] = replace(message, turn=place[0], part=place[1])
         self.state.threads[message.account, message.thread_id] = replace(
-            thread, next_turn=thread.next_turn + 1
+            thread, next_turn=thread.next_turn + 1, expires_at=0
         )
         return messages[place]
 

@@ -105,16 +105,18 @@ class PromptStore(Protocol):
         new_thread: Thread | None,
         due: int,
         distance: int,
+        *,
         advanced: Thread | None = None,
     ) -> None:
         """Store turn, question, prompt and open turn.
 
         `new_thread` is the thread to create (its `next_turn` already past this turn), or
         None to advance the existing one; `advanced` is then a session's thread, whose
-        title, time of change and window of turns are stored with it and which does not
-        expire any more. Raises `PromptExists` (checked first) if the id
-        is stored, `TurnTaken` if `thread.next_turn` is not `prompt.turn` or, with
-        `new_thread`, if the thread exists, `ThreadDeleted` if it is marked deleted.
+        time of change and window of turns are stored with it, and its title if this is the
+        first turn. A thread with a turn does not expire any more. Raises `PromptExists`
+        (checked first) if the id is stored, `TurnTaken` if `thread.next_turn` is not
+        `prompt.turn`, if the session has expired or, with `new_thread`, if the thread
+        exists, `ThreadDeleted` if it is marked deleted.
         """
 
     async def prompt(self, account: str, prompt_id: str) -> Prompt | None:
@@ -301,7 +303,10 @@ class ThreadStore(Protocol):
         """Messages by (account, thread, turn, part); absent ones are left out; any order."""
 
     async def message_by_id(self, account: str, message_id: str) -> Sequence[Message]:
-        """The messages with this id: more than one only if a removed prompt's id was reused."""
+        """The messages with this id: more than one only if a removed prompt's id was reused.
+
+        Rounds of tool calls are not found by an id.
+        """
 
     async def put_message(self, message: Message) -> Message:
         """Append as a turn of its own, or replace the text of the message with this id.
