@@ -357,6 +357,22 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_stored() -> None:
     assert (await key_of(world, ""))[0].user_id.startswith("usr_")
 
 
+async def test_a_clients_key_is_for_one_llm_client_and_nobody_elses() -> None:
+    world = World()
+    _, secret = await world.keys.create(ADMIN, "", KeyRole.CLIENT, "", "stackademy")
+    principal = await world.authenticate(secret)
+    assert (principal.role, principal.client) == (KeyRole.CLIENT, "stackademy")
+
+
+@pytest.mark.parametrize(
+    ("role", "client"),
+    [(KeyRole.CLIENT, ""), (KeyRole.USER, "stackademy"), (KeyRole.CLIENT, "no such/name")],
+)
+async def test_a_role_comes_with_what_belongs_to_it(role: KeyRole, client: str) -> None:
+    with pytest.raises(Invalid, match="llmClient"):
+        await World().keys.create(ADMIN, "", role, "", client)
+
+
 @pytest.mark.parametrize("key", ["", "unknown"])
 async def test_no_key_and_an_unknown_key_are_refused(key: str) -> None:
     with pytest.raises(Unauthenticated):

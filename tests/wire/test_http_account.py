@@ -90,6 +90,15 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(client: Client) -> No
     assert client.call("GET", "/status", key=secret).status == 401
 
 
+def test_a_clients_key_says_which_llm_client_it_is_for(client: Client) -> None:
+    new = {"role": "client", "llmClient": "stackademy"}
+    made = client.call("POST", "/keys", new, key="admin-key").json["key"]
+    assert (made["role"], made["llmClient"]) == ("client", "stackademy")
+    assert made in client.call("GET", "/keys", key="admin-key").json["keys"]
+    refused = client.call("POST", "/keys", {"role": "client"}, key="admin-key")
+    assert (refused.status, refused.json["error"][:9]) == (400, "llmClient")
+
+
 def test_dead_letters_are_listed_and_redriven(client: Client) -> None:
     client.world.provider.otherwise = lambda _: [Fail()]
     client.add("p", maxRetries=0)

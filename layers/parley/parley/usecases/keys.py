@@ -1,6 +1,7 @@
 """Authenticate a caller; make, list and revoke keys; start an account."""
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from parley.usecases.waiting import every
 REMEMBER_SECONDS = 50
 REMEMBERED = 1000
 NAME_CAP = 100
+CLIENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 @dataclass
@@ -61,13 +63,16 @@ class Keys:
     ids: Ids
 
     async def create(
-        self, principal: Principal, user_id: str, role: KeyRole, name: str
+        self, principal: Principal, user_id: str, role: KeyRole, name: str, client: str = ""
     ) -> tuple[ApiKey, str]:
         """A new key of the account, as stored, and the key itself: shown this once.
 
-        Raises Invalid for a user id outside the form or a name over 100 characters.
+        `client` is the llm_client of a client's key. It need not exist yet: until it does,
+        the key opens nothing. Raises Invalid for a user id or llm_client outside the form,
+        a role without what belongs to it, or a name over 100 characters.
         """
         principal.require_admin()
+        _check_role(role, client)
         name = name.strip()
         if len(name) > NAME_CAP:
             raise Invalid(f"name is longer than {NAME_CAP} characters")
@@ -79,6 +84,7 @@ class Keys:
             role=role,
             name=name,
             created_at=self.clock.now(),
+            client=client,
         )
         return await issue(self.keys, self.ids, key)
 
@@ -108,6 +114,15 @@ class Keys:
     async def _close(self, connection: Connection) -> None:
         with contextlib.suppress(Busy, Unavailable):
             await self.publisher.disconnect(connection.id)
+
+
+def _check_role(role: KeyRole, client: str) -> None:
+    if (role is KeyRole.CLIENT) != bool(client):
+        raise Invalid("llmClient is for keys of the role client, which need one")
+    if client and not CLIENT_NAME.fullmatch(client):
+        raise Invalid(
+            "llmClient is the name of an llm_client: letters, digits, _ and -, at most 63"
+        )
 
 
 async def issue(keys: KeyStore, ids: Ids, key: ApiKey) -> tuple[ApiKey, str]:

@@ -1,7 +1,7 @@
 """The calls around the account: models, keys, dead letters, status."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -78,8 +78,13 @@ class CreateKey(Body):
     """Whom a key is for. Without a userId it is for a new user."""
 
     user_id: str | None = None
-    role: Literal["admin", "user"] | None = Field(None, description="By default user.")
+    role: Literal["admin", "user", "client"] | None = Field(
+        None, description="By default user. A client's key may only chat, with one llm_client."
+    )
     name: str | None = None
+    llm_client: str | None = Field(
+        None, description="Of a client's key: the name of the one llm_client that it is for."
+    )
 
 
 class RedriveBody(Body):
@@ -119,10 +124,12 @@ class KeyShape(TypedDict):
 
     id: str
     userId: str
-    role: Literal["admin", "user"]
+    role: Literal["admin", "user", "client"]
     name: str
     createdAt: Time
     revokedAt: NotRequired[Time]
+    llmClient: NotRequired[str]
+    expiresAt: NotRequired[Time]
 
 
 class NewKey(TypedDict):
@@ -227,7 +234,7 @@ async def create_key(call: Call, body: CreateKey) -> NewKey:
     """Make a key of the account. It is shown in this answer and never again."""
     role = KeyRole(body.role or "user")
     key, secret = await call.api.keys.create(
-        call.principal, body.user_id or "", role, body.name or ""
+        call.principal, body.user_id or "", role, body.name or "", body.llm_client or ""
     )
     return NewKey(key=_key(key), secret=secret)
 
@@ -246,12 +253,17 @@ def _key(key: ApiKey) -> KeyShape:
     shape = KeyShape(
         id=key.id,
         userId=key.user_id,
-        role=key.role.value,
+        # A session is no key's.
+        role=cast('Literal["admin", "user", "client"]', key.role.value),
         name=key.name,
         createdAt=stamp(key.created_at),
     )
     if key.revoked_at:
         shape["revokedAt"] = stamp(key.revoked_at)
+    if key.client:
+        shape["llmClient"] = key.client
+    if key.expires_at:
+        shape["expiresAt"] = stamp(key.expires_at * 1000)
     return shape
 
 
@@ -285,7 +297,8 @@ async def get_status(call: Call) -> StatusShape:
     return StatusShape(
         account=principal.account,
         userId=principal.user_id,
-        role=principal.role.value,
+        # Nobody else gets here.
+        role=cast('Literal["admin", "user"]', principal.role.value),
         models=len(catalogue.models),
         unfinished={status.value: count for status, count in unfinished.items()},
         version=VERSION,
