@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +20,8 @@ from parley.adapters.openai_provider import EVENT_BYTES, OpenAIProvider
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
 from parley.core.prompt import Usage
-from parley.ports import Finished, Provider, ProviderRequest, TextDelta
+from parley.core.thread import ToolCall
+from parley.ports import ChatMessage, Finished, Provider, ProviderRequest, TextDelta, Tool
 
 from local.devmodel.server import CONTROL, application, serving
 
@@ -102,7 +104,7 @@ def provider(make_provider) -> OpenAIProvider:
 
 def asking(base_url: str, text: str = "What's a banana?", key: str = KEY) -> ProviderRequest:
     model = Model(id="m", base_url=base_url, provider_model="parley-dev")
-    return ProviderRequest(model, key, messages=(("user", text),))
+    return ProviderRequest(model, key, messages=(ChatMessage("user", text),))
 
 
 async def collected(
@@ -169,7 +171,11 @@ class TestAnswers:
         request = ProviderRequest(
             Model(id="m", base_url=dev.base_url, provider_model="parley-dev"),
             KEY,
-            messages=(("user", "first"), ("assistant", "reply"), ("user", "What's a banana?")),
+            messages=(
+                ChatMessage("user", "first"),
+                ChatMessage("assistant", "reply"),
+                ChatMessage("user", "What's a banana?"),
+            ),
         )
         texts, finished = await collected(provider, request)
         assert len(texts) > 24
@@ -273,6 +279,154 @@ class TestAnswers:
         assert asyncio.run(once()) == ["well"]
         assert asyncio.run(twice()) == ["well", "well"]
         gc.collect()  # The connection of the first loop can only be dropped.
+
+
+def events(*chunks: dict[str, Any]) -> Any:
+    """A server's whole answer: the deltas, then a finish reason."""
+    ends = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    whole = [{"choices": [{"index": 0, "delta": delta}]} for delta in chunks]
+    return raw(b"".join(b"data: %s\n\n" % json.dumps(one).encode() for one in [*whole, ends]))
+
+
+def called(*calls: dict[str, Any]) -> dict[str, Any]:
+    return {"tool_calls": list(calls)}
+
+
+WEATHER = Tool(
+    "get_weather",
+    "The weather",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+
+
+class TestTools:
+    async def test_a_model_calls_what_it_was_offered(self, dev, provider):
+        asked = replace(asking(dev.base_url, 'get_weather {"city": "Oslo"}'), tools=(WEATHER,))
+        texts, finished = await collected(provider, asked)
+        assert texts == []
+        assert finished.finish_reason == "tool_calls"
+        assert [(c.name, json.loads(c.arguments)) for c in finished.calls] == [
+            ("get_weather", {"city": "Oslo"})
+        ]
+
+    async def test_a_model_without_tools_is_offered_none(self, dev, provider):
+        texts, finished = await collected(provider, asking(dev.base_url, "get_weather"))
+        assert texts
+        assert finished.calls == ()
+
+    async def test_a_round_goes_back_with_its_results(self, dev, provider):
+        call = ToolCall("call_1", "get_weather", '{"city": "Oslo"}')
+        messages = (
+            ChatMessage("user", "get_weather"),
+            ChatMessage("assistant", "", (call,)),
+            ChatMessage("tool", '{"sky": "grey"}', call_id="call_1"),
+        )
+        asked = replace(asking(dev.base_url), messages=messages, tools=(WEATHER,))
+        texts, finished = await collected(provider, asked)
+        assert 'The tool answered: {"sky": "grey"}' in "".join(texts)
+        assert finished.finish_reason == "stop"
+
+    @pytest.mark.parametrize("temperature", [None, 0.0, 0.7])
+    @pytest.mark.parametrize("completion", ["", "[INST]"])
+    async def test_the_request_is_written_as_the_provider_wants_it(
+        self, provider, temperature, completion
+    ):
+        bodies = []
+
+        async def handle(reader, writer):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            bodies.append(json.loads(await reader.readexactly(length)))
+            await events()(writer)
+            writer.close()
+
+        call, broken = ToolCall("c1", "f", '{"a": 1}'), ToolCall("c2", "f", "[" * 50_000)
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        async with server:
+            asked = replace(
+                asking(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"),
+                temperature=temperature,
+                completion=completion,
+                tools=(WEATHER,),
+                messages=(
+                    ChatMessage("system", "Be kind."),
+                    ChatMessage("assistant", "", (call, broken)),
+                    ChatMessage("tool", "[1]", call_id="c1"),
+                ),
+            )
+            await collected(provider, asked)
+        assert bodies[0].get("temperature") == temperature
+        if completion:
+            assert bodies[0].keys().isdisjoint({"tools", "messages"})
+            return
+        assert bodies[0]["messages"] == [
+            {"role": "system", "content": "Be kind."},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": id_,
+                        "type": "function",
+                        "function": {"name": "f", "arguments": arguments},
+                    }
+                    for id_, arguments in (("c1", '{"a": 1}'), ("c2", "{}"))
+                ],
+            },
+            {"role": "tool", "content": "[1]", "tool_call_id": "c1"},
+        ]
+        assert bodies[0]["tools"] == [
+            {
+                "type": "function",
+                "function": {
+                    "name": "get_weather",
+                    "description": "The weather",
+                    "parameters": WEATHER.parameters,
+                },
+            }
+        ]
+        assert "tool_choice" not in bodies[0]
+
+    async def test_calls_with_the_finish_reason_stop_are_calls(self, provider):
+        one = {"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}
+        two = {"index": 0, "function": {"arguments": '{"x": "\ud83c'}}
+        rest = {"index": 0, "function": {"arguments": '\udf4c"}'}}
+        answer = events({"content": "Well."}, called(one), called(two), called(rest))
+        async with raw_server(answer) as url:
+            texts, finished = await collected(provider, asking(url))
+        assert texts == ["Well."]
+        assert finished.calls == (ToolCall("a", "f", '{"x": "\U0001f34c"}'),)
+
+    @pytest.mark.parametrize(
+        "calls",
+        [
+            [{"index": n, "id": f"c{n}", "function": {"name": "f"}} for n in range(33)],
+            [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "x" * 65537}}],
+            [{"index": 0, "id": "c", "function": {"arguments": "{}"}}],
+            [{"index": 0, "id": "c", "function": {"name": 7}}],
+            ["f"],
+        ],
+    )
+    @pytest.mark.parametrize("reason", [None, "tool_calls"])
+    async def test_too_many_or_nameless_calls_are_no_answer(self, provider, calls, reason):
+        choice = {"index": 0, "delta": called(*calls), "finish_reason": reason}
+        body = b"data: %s\n\n" % json.dumps({"choices": [choice]}).encode()
+        end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+        async with raw_server(raw(body + end)) as url:
+            failed = await failure(provider, asking(url))
+        assert (failed.reason, failed.retryable) == ("malformed", True)
+
+    async def test_a_call_counts_as_the_first_token(self, make_provider):
+        one = {"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}
+        chunk = {"choices": [{"index": 0, "delta": called(one)}]}
+
+        async def answer(writer):
+            await raw(b"data: %s\n\n" % json.dumps(chunk).encode())(writer)
+            await asyncio.sleep(LONG)
+
+        async with raw_server(answer) as url:
+            failed = await failure(make_provider(between=SOON), asking(url))
+        assert failed.reason == "timeout_between_tokens"
 
 
 class TestRefusals:

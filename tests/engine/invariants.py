@@ -159,15 +159,15 @@ class Invariants:
             return  # removed, which stops its attempt within a second
         self.canceled[prompt.id] = prompt.run_count
         asked = self.world.provider.open
-        words = [r.messages[-1][1].split()[1] for r in asked]
+        words = [r.messages[-1].text.split()[1] for r in asked]
         self._expect(prompt.id not in words, f"I6: {prompt.id} is canceled, its stream is open")
 
     # --- the provider ------------------------------------------------------------------------
 
     def asked(self, request: ProviderRequest) -> None:
         """A context ends with its own question, and has no other unfinished one."""
-        prompt_id = request.messages[-1][1].split()[1]
-        self._expect(request.messages[-1][0] == "user", "the last word is not a question")
+        prompt_id = request.messages[-1].text.split()[1]
+        self._expect(request.messages[-1].role == "user", "the last word is not a question")
         self._expect(prompt_id.startswith("p"), "the last word is not a question")
 
     def marked(self, script: Script, number: int) -> Script:

@@ -298,7 +298,7 @@ async def test_a_question_added_later_is_not_seen_by_an_earlier_turn() -> None:
     await world.add("b")
     await world.drain()
     first, second = world.provider.requests
-    assert [text for _, text in first.messages] == ["ask a"]
+    assert [message.text for message in first.messages] == ["ask a"]
     assert [text for _, text in second.messages] == ["ask a", "An answer.", "ask b"]
 
 
@@ -373,7 +373,7 @@ async def test_a_cancel_closes_the_stream_of_a_silent_model_within_two_seconds()
 
     await world.add("b")
     await world.drain()
-    roles = [role for role, _ in world.provider.requests[-1].messages]
+    roles = [message.role for message in world.provider.requests[-1].messages]
     assert roles == ["user", "assistant", "user"]
 
 
@@ -736,7 +736,7 @@ async def test_a_runner_killer_among_innocents_is_found_and_given_up() -> None:
     doomed: list[ProviderRequest] = []
 
     def script(request: ProviderRequest) -> Script:
-        if request.messages[-1][1] == "ask p4":
+        if request.messages[-1].text == "ask p4":
             doomed.append(request)
             return (SILENT,)
         return (Wait(1), Say("fine"), End())
@@ -762,7 +762,7 @@ async def test_a_runner_killer_among_innocents_is_found_and_given_up() -> None:
                 await settle()
                 if len(doomed) > before:
                     asked = world.provider.open
-                    assert [r.messages[-1][1] for r in asked] == ["ask p4"], "it is not alone"
+                    assert [r.messages[-1].text for r in asked] == ["ask p4"], "it is not alone"
                     await killed(runner)
                 else:
                     await world.clock.advance(2)

@@ -208,7 +208,7 @@ async def test_a_message_takes_a_turn_and_is_part_of_the_context() -> None:
     assert (said.turn, said.role, heard.turn, heard.role) == (1, Role.USER, 2, Role.ASSISTANT)
     assert (await world.add("a")).turn == 3
     await world.drain()
-    assert [text for _, text in world.provider.requests[0].messages] == ["Hello", "Hi", "ask a"]
+    assert [m.text for m in world.provider.requests[0].messages] == ["Hello", "Hi", "ask a"]
     page = await world.chat.list_messages(USER, "t", 3, "")
     assert [message.text for message in page.items] == ["Hello", "Hi", "ask a"]
     rest = await world.chat.list_messages(USER, "t", 3, page.after)

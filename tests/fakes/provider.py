@@ -97,7 +97,7 @@ class ScriptedProvider:
     def asked(self) -> list[str]:
         """The last words of each request: which question it was about."""
         return [
-            request.messages[-1][1] if request.messages else request.completion
+            request.messages[-1].text if request.messages else request.completion
             for request in self.requests
         ]
 

@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -28,6 +28,13 @@ from openai import (
 from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 
+from parley.adapters.openai_calls import (
+    StreamedCalls,
+    malformed,
+    wire_message,
+    wire_tool,
+    without_surrogates,
+)
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
 from parley.core.prompt import Usage
@@ -95,7 +102,8 @@ class OpenAIProvider:
                 raise
         finally:
             await stream.close()
-        yield answer.finished(stream.response.headers.get("content-type", ""))
+        content_type = stream.response.headers.get("content-type", "")
+        yield answer.finished(content_type, len(request.messages))
 
     async def aclose(self) -> None:
         """Close the kept connections."""
@@ -120,15 +128,18 @@ class OpenAIProvider:
                 stream=True,
                 stream_options={"include_usage": True},
                 extra_headers=headers,
+                extra_body=_temperature(request),
             )
-        messages: Any = [{"role": role, "content": text} for role, text in request.messages]
+        messages: Any = [wire_message(message) for message in request.messages]
+        tools: Any = [wire_tool(tool) for tool in request.tools] or Omit()
         return await client.chat.completions.create(
             model=request.model.provider_model,
             messages=messages,
+            tools=tools,
             stream=True,
             stream_options={"include_usage": True},
             extra_headers=headers,
-            extra_body=_bound_of_answer(request.model),
+            extra_body=_bound_of_answer(request.model) | _temperature(request),
         )
 
     def _client(self, base_url: str) -> AsyncOpenAI:
@@ -165,6 +176,7 @@ class _Answer:
     usage: Usage | None = None
     begun: bool = False
     empty: bool = True
+    calls: StreamedCalls = field(default_factory=StreamedCalls)
 
     def take(self, chunk: Chunk) -> str:
         """The text of a chunk; notes the rest.
@@ -180,30 +192,33 @@ class _Answer:
             if usage is not None:
                 self.usage = Usage(_tokens(usage.prompt_tokens), _tokens(usage.completion_tokens))
         except (AttributeError, TypeError, ValueError):
-            raise _malformed("a chunk of the stream has an unknown shape") from None
-        return _without_surrogates(text)
+            raise malformed("a chunk of the stream has an unknown shape") from None
+        return without_surrogates(text)
 
     def _take_choice(self, choice: Any) -> str:
         """The text of a choice of either call: chat has it in a delta."""
+        delta = getattr(choice, "delta", None) or choice
+        self.calls.take(getattr(delta, "tool_calls", None))
         self.finish_reason = str(choice.finish_reason or self.finish_reason)[:REASON_LENGTH]
         if self.finish_reason == "error":
             self.finish_reason = ""
             raise ProviderFailed("server_error", "finish_reason is error", retryable=True)
-        delta = getattr(choice, "delta", None) or choice
         text = getattr(delta, "content", None) or getattr(delta, "text", None) or ""
         self.begun = self.begun or bool(text or self.finish_reason) or _thinks(delta)
         return "" + text  # raises TypeError for what is no text
 
-    def finished(self, content_type: str) -> Finished:
+    def finished(self, content_type: str, number: int) -> Finished:
         """The last event; raises ProviderFailed if the answer is not whole.
+
+        `number` goes into the ids of calls that the provider gave none.
 
         The package raises nothing for a stream that ends early, nor for a body that is no
         event stream at all.
         """
         if self.finish_reason:
-            return Finished(self.finish_reason, self.usage)
+            return Finished(self.finish_reason, self.usage, self.calls.whole(number))
         if self.empty and not content_type.startswith("text/event-stream"):
-            raise _malformed(f"an event stream was expected, not {content_type or 'this'}")
+            raise malformed(f"an event stream was expected, not {content_type or 'this'}")
         raise ProviderFailed("cut", "the stream ended without a finish reason", retryable=True)
 
 
@@ -213,17 +228,6 @@ def _thinks(delta: Any) -> bool:
     The opening chunk, a role and no content, is often sent before the model has begun.
     """
     return bool(getattr(delta, "tool_calls", None)) or any((delta.model_extra or {}).values())
-
-
-def _without_surrogates(text: str) -> str:
-    """The text with halves of surrogate pairs replaced.
-
-    A provider that splits a JSON escape between two chunks sends them, and no store or
-    socket can encode them.
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 async def _by(deadline: float, awaitable: Awaitable[T]) -> T:
@@ -252,12 +256,7 @@ def _failures(key: str, late: str) -> Iterator[None]:
     except (httpx2.InvalidURL, UnicodeEncodeError):
         raise _misconfigured() from None
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise _malformed("the stream is not valid JSON") from None
-
-
-def _malformed(detail: str) -> ProviderFailed:
-    """Retryable like a 5xx: proxies and restarts make such answers, too."""
-    return ProviderFailed("malformed", detail, retryable=True)
+        raise malformed("the stream is not valid JSON") from None
 
 
 def _misconfigured() -> ProviderFailed:
@@ -288,7 +287,7 @@ def _connection_failure(cause: BaseException | None, key: str) -> ProviderFailed
     if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
         return _misconfigured()
     if isinstance(cause, httpx2.DecodingError):
-        return _malformed(_detail(str(cause), key))
+        return malformed(_detail(str(cause), key))
     connecting = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
     detail = _detail(f"{type(cause).__name__}: {cause}", key)
     return ProviderFailed("connect" if connecting else "cut", detail, retryable=True)
@@ -310,7 +309,7 @@ def _detail(body: object, key: str, prefix: str = "") -> str:
     if isinstance(body, dict) and isinstance(body.get("message"), str):
         body = body["message"]
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    text = _without_surrogates(prefix + text)
+    text = without_surrogates(prefix + text)
     return (text.replace(key, "[key]") if key else text)[:DETAIL_LENGTH]
 
 
@@ -323,6 +322,11 @@ def _bound_of_answer(model: Model) -> dict[str, int]:
     host = urlsplit(model.base_url).hostname or ""
     renamed = host.endswith((".openai.com", ".openai.azure.com"))
     return {"max_completion_tokens" if renamed else "max_tokens": model.max_tokens}
+
+
+def _temperature(request: ProviderRequest) -> dict[str, float]:
+    """0 is one, and not the same as none."""
+    return {} if request.temperature is None else {"temperature": request.temperature}
 
 
 def _tokens(count: Any) -> int:

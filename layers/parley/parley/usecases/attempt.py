@@ -25,6 +25,7 @@ from parley.core.thread import (
     rendered_size,
 )
 from parley.ports import (
+    ChatMessage,
     Clock,
     Finished,
     Models,
@@ -269,5 +270,5 @@ def _provider_request(
             raise ProviderFailed("too_large", detail, retryable=False)
         completion = render(template, question.text)
         return ProviderRequest(model=model, api_key=api_key, completion=completion)
-    messages = tuple((message.role.value, message.text) for message in context)
+    messages = tuple(ChatMessage(message.role.value, message.text) for message in context)
     return ProviderRequest(model=model, api_key=api_key, messages=messages)
