@@ -1,0 +1,128 @@
+"""How our own page looks and reads: light, dark, on a phone, and to who cannot see it."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import ui_chat
+from tests.browser.conftest import OpenWindow
+from tests.browser.llm_client import LlmClient
+from tests.browser.ours import Ours
+from tests.e2e.model import Model
+
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"color_scheme": "light", **PHONE},
+    "phone-dark": {"color_scheme": "dark", **PHONE},
+}
+ANSWER = """\
+Here is a **short** plan, with `code` and a [link](https://example.com/).
+
+1. Read the *manual*
+2. Try it:
+
+```python
+def greet(name: str) -> str:
+    return f"Hello, {name}! This is a line that is rather longer than a telephone is wide."
+```
+
+| course | weeks | price |
+|---|---|---|
+| Python for beginners | 6 | 49 € |
+| Data, the long way round | 12 | 129 € |
+
+> Somebody said that once.
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core, which finds what a screen reader or weak eyes would stumble over."""
+    ui_chat.build()
+    return (ui_chat.PROJECT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_conversation_looks_well_and_is_accessible(
+    open_window: OpenWindow, plain: LlmClient, model: Model, word: str, *, axe: str, look: str
+) -> None:
+    ours = Ours(open_window(**LOOKS[look])).open(plain.url)
+    ours.window.picture("1-empty")
+    assert stumbling_blocks(ours.page, axe) == []
+
+    model.told(f"{word} long", answer=ANSWER)
+    ours.ask(f"Tell me about {word} long")
+    expect(ours.said("assistant", "Somebody said", "done")).to_have_count(1)
+    model.told(f"{word} stall", stall_after=8)
+    ours.ask(f"And what is {word} stall?")
+    expect(ours.said("assistant", state="streaming")).to_have_count(1)
+    ours.window.picture("2-streaming")
+    assert stumbling_blocks(ours.page, axe) == []
+    assert not is_wider_than_its_window(ours.page)
+
+    ours.stop.click()
+    expect(ours.said("assistant", state="stopped")).to_have_count(1)
+    model.told(f"{word} fail", fail={"status": 400})
+    ours.ask(f"And {word} fail?")
+    expect(ours.said("assistant", state="failed")).to_have_count(1)
+    ours.window.picture("3-failed")
+    assert stumbling_blocks(ours.page, axe) == []
+    ours.look_at_sessions()
+    ours.window.picture("4-sessions")
+    assert stumbling_blocks(ours.page, axe) == []
+
+
+def test_the_theme_can_be_chosen_and_stays(open_window: OpenWindow, plain: LlmClient) -> None:
+    ours = Ours(open_window(color_scheme="light")).open(plain.url)
+    light = background(ours.page)
+
+    ours.page.get_by_test_id("theme").click()
+    dark = background(ours.page)
+    ours.page.reload()
+    ours.ready()
+
+    assert light != dark
+    assert background(ours.page) == dark
+
+
+def test_it_announces_the_answer_to_who_cannot_see_it(
+    open_window: OpenWindow, plain: LlmClient, model: Model, word: str
+) -> None:
+    model.told(word, answer=f"It is **{word}**, of course.")
+    ours = Ours(open_window()).open(plain.url)
+
+    ours.ask(f"What is {word}?")
+
+    spoken = ours.page.locator("[aria-live=polite]").filter(has_text=f"It is {word}, of course.")
+    expect(spoken).to_have_count(1)
+
+
+def stumbling_blocks(page: Page, axe: str) -> list[str]:
+    """What axe-core objects to: `rule: first element`."""
+    page.evaluate(axe)
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    violations = page.evaluate("options => axe.run(options).then(r => r.violations)", options)
+    return [
+        f"{it['id']}: {it['nodes'][0]['html']}: {it['nodes'][0]['failureSummary']}"
+        for it in violations
+    ]
+
+
+def is_wider_than_its_window(page: Page) -> bool:
+    """Whether one would have to scroll sideways."""
+    wide: bool = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    return wide
+
+
+def background(page: Page) -> str:
+    """The colour behind everything."""
+    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return colour

@@ -1,0 +1,70 @@
+"""The workbench: the account's llm_clients, for who has a key."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenWindow
+from tests.browser.ours import Ours
+from tests.e2e.stack import Stack
+
+REFUSED = re.compile("not accepted")
+UNAUTHORIZED = r"Failed to load resource.*40[13]"
+
+
+def enter(page: Page, key: str) -> None:
+    """Fill in the form that asks for a key."""
+    form = page.get_by_test_id("key-form")
+    form.get_by_label("Key").fill(key)
+    form.get_by_role("button").click()
+
+
+def test_it_asks_for_a_key_lists_the_clients_and_opens_one(
+    open_window: OpenWindow, stack: Stack, word: str
+) -> None:
+    window = open_window(f"{stack.api}/workbench/")
+    window.expect_trouble(UNAUTHORIZED)
+    window.picture("key")
+    enter(window.page, "prly_wrong")
+    expect(window.page.get_by_text(REFUSED)).to_be_visible()
+    enter(window.page, stack.admin_key)
+
+    expect(window.page.get_by_test_id("client")).not_to_have_count(0)
+    window.picture("clients")
+    window.page.get_by_test_id("client").filter(has_text="plain").get_by_test_id(
+        "client-open"
+    ).click()
+
+    ours = Ours(window).ready()
+    assert re.search(r"/workbench/llm-clients/[^/]+/prompt/$", window.page.url)
+    ours.answered(f"What is {word}?")
+    window.page.reload()
+    ours.ready()
+    expect(ours.said("assistant", word, "done")).to_have_count(1)
+
+
+@pytest.mark.parametrize("path", ["/workbench/", "/workbench/llm-clients/1/prompt/"])
+def test_a_key_in_the_fragment_opens_it_and_leaves_the_address(
+    open_window: OpenWindow, stack: Stack, path: str
+) -> None:
+    window = open_window(f"{stack.api}{path}#key={stack.admin_key}")
+
+    ready = window.page.get_by_test_id("client").or_(
+        window.page.locator("[data-testid=composer]:enabled")
+    )
+    expect(ready.first).to_be_visible()
+    assert window.page.url == f"{stack.api}{path}"
+    assert stack.admin_key not in window.page.content()
+    assert stack.admin_key not in window.page.evaluate(
+        "JSON.stringify(localStorage) + document.cookie"
+    )
+
+
+def test_another_tab_has_to_ask_again(open_window: OpenWindow, stack: Stack) -> None:
+    first = open_window(f"{stack.api}/workbench/#key={stack.admin_key}")
+    expect(first.page.get_by_test_id("client").first).to_be_visible()
+
+    second = open_window(f"{stack.api}/workbench/", context=first.page.context)
+
+    expect(second.page.get_by_test_id("key-form")).to_be_visible()
