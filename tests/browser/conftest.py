@@ -15,7 +15,7 @@ from tests.browser.site import serving
 from tests.browser.window import Window
 
 # The fixtures of the running stack are those of the other tests on it.
-from tests.e2e.conftest import _fast_model, admin, model, stranger, user, word  # noqa: F401
+from tests.e2e.conftest import _fast_model, model, word  # noqa: F401
 from tests.e2e.stack import Stack
 
 HERE = Path(__file__).parent

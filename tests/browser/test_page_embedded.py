@@ -9,7 +9,6 @@ from playwright.sync_api import FrameLocator, expect
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
 from tests.browser.site import serving
-from tests.browser.window import Window
 from tests.e2e.cli import Parley
 from tests.e2e.stack import Stack
 
@@ -25,7 +24,7 @@ spec:
     deployed: true
     appName: The shop's assistant
     appWelcomeMessage: What are you looking for?
-    allowedOrigins: ["http://shop.test:{port}"]
+  allowedOrigins: ["http://shop.test:{port}"]
 """
 PAGE = """\
 <!doctype html>
@@ -36,69 +35,68 @@ PAGE = """\
 """
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    """Where the shop's pages are, and the port that they are served on."""
-    directory = tmp_path / "shop"
-    directory.mkdir()
+FRAME = '<iframe src="{url}" width="420" height="560" title="Chat"></iframe>'
+SCRIPT = '<script src="{url}embed.js" async></script>'
+SMALL = {"width": 800, "height": 700}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    """The directory of the shop's pages, and the port that they are served on."""
+    directory = tmp_path_factory.mktemp("shop")
     with serving(directory) as port:
         yield directory, port
 
 
+@pytest.fixture(scope="module")
+def embedded(stack: Stack, shop: tuple[Path, int]) -> Iterator[LlmClient]:
+    """A client that http://shop.test may show, with pages there that do."""
+    directory, port = shop
+    parley = Parley(stack, stack.admin_key, directory)
+    (directory / "embedded.yaml").write_text(MANIFEST.format(port=port))
+    parley("apply", "-f", "embedded.yaml")
+    client = LlmClient(stack, "embedded")
+    for name, how in (("frame", FRAME), ("script", SCRIPT)):
+        content = PAGE.format(embedded=how.format(url=client.url))
+        (directory / f"{name}.html").write_text(content)
+    yield client
+    parley("delete", "llmclient", "embedded")
+
+
 @pytest.fixture
-def embedded(
-    stack: Stack, shop: tuple[Path, int], parley_admin: Parley, tmp_path: Path
-) -> Iterator[LlmClient]:
-    """A client that may be framed by http://shop.test, on the shop's port."""
-    manifest = tmp_path / "embedded.yaml"
-    manifest.write_text(MANIFEST.format(port=shop[1]))
-    parley_admin.run("apply", "-f", str(manifest))
-    yield LlmClient(stack, "embedded")
-    parley_admin.run("delete", "llmclient", "embedded")
-
-
-def framed_in(window: Window, directory: Path, embedded: str) -> FrameLocator:
-    """The shop's page with this in it, opened; its frame."""
-    (directory / "index.html").write_text(PAGE.format(embedded=embedded))
-    return window.page.frame_locator("iframe")
+def port(embedded: LlmClient, shop: tuple[Path, int]) -> int:
+    """Where the shop's pages are, once there is something to embed."""
+    return shop[1]
 
 
 def test_a_site_that_is_allowed_shows_it_in_a_frame(
-    open_window: OpenWindow, embedded: LlmClient, shop: tuple[Path, int], word: str
+    open_window: OpenWindow, port: int, word: str
 ) -> None:
-    window = open_window(viewport={"width": 800, "height": 700})
-    iframe = f'<iframe src="{embedded.url}" width="420" height="560" title="Chat"></iframe>'
-    frame = framed_in(window, shop[0], iframe)
+    window = open_window(f"http://shop.test:{port}/frame.html", viewport=SMALL)
 
-    window.page.goto(f"http://shop.test:{shop[1]}/")
-    frame.get_by_test_id("composer").fill(f"What is {word}?")
-    frame.get_by_test_id("composer").press("Enter")
-
-    expect(frame.get_by_text(f"You asked: “What is {word}?”")).to_be_visible()
+    ask(window.page.frame_locator("iframe"), f"What is {word}?")
 
 
-def test_one_line_puts_it_on_a_site(
-    open_window: OpenWindow, embedded: LlmClient, shop: tuple[Path, int], word: str
-) -> None:
-    window = open_window(viewport={"width": 800, "height": 700})
-    frame = framed_in(window, shop[0], f'<script src="{embedded.url}embed.js" async></script>')
+def test_one_line_puts_it_on_a_site(open_window: OpenWindow, port: int, word: str) -> None:
+    window = open_window(f"http://shop.test:{port}/script.html", viewport=SMALL)
 
-    window.page.goto(f"http://shop.test:{shop[1]}/")
     window.page.get_by_role("button").click()
-    frame.get_by_test_id("composer").fill(f"What is {word}?")
-    frame.get_by_test_id("composer").press("Enter")
 
-    expect(frame.get_by_text(f"You asked: “What is {word}?”")).to_be_visible()
+    ask(window.page.frame_locator("iframe"), f"What is {word}?")
 
 
-def test_a_site_that_is_not_allowed_cannot_frame_it(
-    open_window: OpenWindow, embedded: LlmClient, shop: tuple[Path, int]
-) -> None:
+def test_a_site_that_is_not_allowed_cannot_frame_it(open_window: OpenWindow, port: int) -> None:
     window = open_window()
     window.expect_trouble("frame-ancestors", "net::ERR_BLOCKED_BY_RESPONSE")
-    frame = framed_in(window, shop[0], f'<iframe src="{embedded.url}" title="Chat"></iframe>')
 
-    window.page.goto(f"http://elsewhere.test:{shop[1]}/")
+    window.page.goto(f"http://elsewhere.test:{port}/frame.html")
 
     window.until(lambda: window.troubled_by("frame-ancestors"), "the browser to refuse")
-    expect(frame.get_by_test_id("composer")).to_have_count(0)
+    expect(window.page.frame_locator("iframe").get_by_test_id("composer")).to_have_count(0)
+
+
+def ask(frame: FrameLocator, text: str) -> None:
+    """Ask in a frame, and see the answer there."""
+    frame.get_by_test_id("composer").fill(text)
+    frame.get_by_test_id("composer").press("Enter")
+    expect(frame.get_by_text(f"You asked: “{text}”")).to_be_visible()
