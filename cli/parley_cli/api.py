@@ -22,6 +22,9 @@ TRIES = 4
 FIRST_PAUSE = 0.3
 LONGEST_PAUSE = 5.0
 BUSY = (502, 503, 504)
+CLI = "/api/v1/cli"
+LLM_CLIENTS = "/api/v1/llm-clients"
+SESSIONS = "/api/v1/sessions"
 
 
 class Api:
@@ -49,15 +52,20 @@ class Api:
         self,
         method: str,
         path: str,
-        body: Json | None = None,
+        body: Json | str | None = None,
         params: dict[str, str] | None = None,
         *,
         repeatable: bool = True,
     ) -> Json:
+        """The answer to a call; a text as body is a manifest, sent as it is."""
+        content: dict[str, Any] = {"json": body}
+        if isinstance(body, str):
+            headers = {"Content-Type": "application/yaml"}
+            content = {"content": body.encode(), "headers": headers}
         pause = FIRST_PAUSE
         for tries_left in reversed(range(TRIES)):
             try:
-                response = self._client.request(method, path, json=body, params=params)
+                response = self._client.request(method, path, params=params, **content)
             except httpx.ConnectError as error:
                 failure, again = f"{self.target.api} could not be reached: {error}", True
             except httpx.TransportError as error:
@@ -147,6 +155,61 @@ class Api:
     def status(self) -> Json:
         return self._call("GET", "/status")
 
+    # --- manifests
+
+    def apply(self, manifests: str, *, dry_run: bool) -> Json:
+        """Make what a text of manifests describes; doing it twice changes nothing more."""
+        params = {"dry_run": "true"} if dry_run else None
+        return self._call("POST", f"{CLI}/apply/", manifests, params)
+
+    def of_kind(self, verb: str, kind: str, params: dict[str, str] | None = None) -> Json:
+        """A call of the command line's own API on a kind; `params` names what is meant."""
+        path = f"{CLI}/{verb}/{_id(kind)}/"
+        return self._call("POST", path, params=params, repeatable=verb != "delete")
+
+    # --- chat
+
+    def llm_clients(self, limit: int, after: str = "") -> Json:
+        params = {name: str(value) for name, value in _page(limit, after).items()}
+        return self._call("GET", f"{LLM_CLIENTS}/", params=params)
+
+    def chat_config(self, client: str, session_key: str) -> Json:
+        """The configuration object of an llm_client (by its id) and a session.
+
+        Without a key, or with one that is not known, a session is made.
+        """
+        path = f"{LLM_CLIENTS}/{_id(client)}/config/"
+        answer = self._call("POST", path, {"session_key": session_key})
+        return _member(answer, "data")
+
+    def chat(self, client: str, call: str, body: Json, *, repeatable: bool) -> Json:
+        """`call` is "", "cancel/" or "retry/"; the answer's `data`."""
+        path = f"{LLM_CLIENTS}/{_id(client)}/chat/{call}"
+        return _member(self._call("POST", path, body, repeatable=repeatable), "data")
+
+    def chat_history(self, client: str, session_key: str) -> Json:
+        """What a session is made of, its newest part."""
+        path = f"{LLM_CLIENTS}/{_id(client)}/chat/"
+        return _member(self._call("GET", path, params={"session_key": session_key}), "data")
+
+    # --- sessions
+
+    def sessions(self, client: str, limit: int, after: str) -> Json:
+        params = {name: str(value) for name, value in _page(limit, after).items()}
+        return self._call(
+            "GET", f"{SESSIONS}/", params=params | ({"llm_client": client} if client else {})
+        )
+
+    def session(self, session_id: str) -> Json:
+        return self._call("GET", f"{SESSIONS}/{_id(session_id)}/")
+
+    def delete_session(self, session_id: str) -> None:
+        self._call("DELETE", f"{SESSIONS}/{_id(session_id)}/", repeatable=False)
+
+    def purge_sessions(self, body: Json) -> Json:
+        """One step of a purge. Repeating it is the same: what is gone is gone."""
+        return self._call("POST", f"{SESSIONS}/purge/", body)
+
 
 def _id(value: str) -> str:
     if value in {"", ".", ".."}:
@@ -185,6 +248,8 @@ def _refusal(response: httpx.Response) -> str:
     """The API's own words, or the status where another server answers."""
     body = _body(response) or {}
     words = body.get("error") or body.get("message")
+    if isinstance(words, dict):
+        words = words.get("message") or words.get("description")
     return str(words) if words else f"HTTP {response.status_code} {response.reason_phrase}"
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -34,7 +34,8 @@ class Follower:
     """Events of one thread for as long as they are asked for.
 
     `tries` is how often in a row connecting may fail: afterwards Unreachable is raised.
-    None goes on for ever. `told` is called when the connection was lost.
+    None goes on for ever. `told` is called when the connection was lost. `session` is what a
+    chat session's thread is opened with beside the key: session_key, account, llm_client.
     """
 
     target: Target
@@ -42,6 +43,7 @@ class Follower:
     tries: int | None = None
     view: ThreadView = field(default_factory=ThreadView)
     told: Callable[[str], None] = lambda _: None
+    session: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def events(self) -> Generator[Event]:
         """Raises NotAuthenticated, Refused (the thread, after some tries), Unreachable."""
@@ -78,9 +80,10 @@ class Follower:
 
     def _open(self) -> ClientConnection:
         url = self.target.websocket or socket_beside(self.target.api)
+        query = urlencode({**self.session, "token": self.target.key})
         try:
             return connect(
-                f"{url}?{urlencode({'token': self.target.key})}",
+                f"{url}?{query}",
                 open_timeout=OPEN_SECONDS,
                 close_timeout=1,
                 max_size=FRAME_BYTES,

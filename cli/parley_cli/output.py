@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -173,6 +173,20 @@ def one_line(text: str, length: int = 200) -> str:
     """The beginning of a text, for a table's cell."""
     line = " ".join(text[: length * 2].split())
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def tool_line(call: Mapping[str, Any]) -> str:
+    """A call of a tool in a line: which one, with what, how it ended, how long it took.
+
+    Takes a frame of the socket and an entry of a stored answer's `tool_calls`.
+    """
+    arguments = one_line(str(call.get("arguments") or ""), 80)
+    told = f"{call.get('name')}({'' if arguments == '{}' else arguments})"
+    outcome = str(call.get("outcome") or "")
+    if not outcome:
+        return told
+    milliseconds = call.get("milliseconds", call.get("ms")) or 0
+    return f"{told}: {outcome}, {span(milliseconds / 1000)}"
 
 
 def status(word: str) -> Text:

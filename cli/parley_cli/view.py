@@ -71,7 +71,15 @@ class CaughtUp:
     """A subscription stands: what comes now is new."""
 
 
-Event = Text | Restarted | State | Said | Unheard | CaughtUp
+@dataclass(frozen=True)
+class Tool:
+    """The model has called a tool, or has its result."""
+
+    prompt_id: str
+    call: Frame
+
+
+Event = Text | Restarted | State | Said | Unheard | CaughtUp | Tool
 
 
 @dataclass
@@ -84,6 +92,7 @@ class Heard:
     status: str = ""
     updated_at: int = 0
     cancel_requested: bool = False
+    tools: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -122,6 +131,8 @@ class ThreadView:
                 yield from self._delta(frame)
             case "message":
                 yield from self._message(frame.get("message") or {})
+            case "tool":
+                yield from self._tool(frame)
             case "pong":
                 yield from self._pong(frame)
             case "error" if frame.get("action") in (None, "", "subscribe"):
@@ -181,6 +192,7 @@ class ThreadView:
         if attempt <= heard.attempt:
             return
         heard.attempt = attempt
+        heard.tools = set()
         if heard.text:
             heard.text = ""
             yield Restarted(prompt_id, attempt)
@@ -200,6 +212,18 @@ class ThreadView:
         if fresh:
             heard.text += fresh
             yield Text(prompt_id, fresh)
+
+    def _tool(self, frame: Frame) -> Iterator[Event]:
+        """A call of a tool, each of its states once; one of an earlier attempt is obsolete."""
+        prompt_id, attempt = str(frame["promptId"]), int(frame.get("attempt") or 0)
+        heard = self.heard.setdefault(prompt_id, Heard())
+        if attempt < heard.attempt:
+            return
+        yield from self._attempt(prompt_id, heard, attempt)
+        seen = f"{frame.get('round')} {frame.get('callId')} {frame.get('state')}"
+        if seen not in heard.tools:
+            heard.tools.add(seen)
+            yield Tool(prompt_id, frame)
 
     def _message(self, message: Frame) -> Iterator[Event]:
         """A stored message; an answer completes what was streamed of it.

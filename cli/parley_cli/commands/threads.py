@@ -10,9 +10,9 @@ import typer
 from parley_cli.api import Api, Json
 from parley_cli.errors import NotFound, Usage
 from parley_cli.follow import Follower
-from parley_cli.output import Output, age, clock_time, one_line
+from parley_cli.output import Output, age, clock_time, one_line, tool_line
 from parley_cli.session import After, JsonOption, Limit, api_of, group, output_of
-from parley_cli.view import CaughtUp, Event, Restarted, Said, State, Text, ThreadView, Unheard
+from parley_cli.view import CaughtUp, Event, Restarted, Said, State, Text, ThreadView, Tool, Unheard
 from parley_cli.waiting import answer_of, next_attempt
 
 Id = Annotated[str, typer.Argument(help="The thread's id.", metavar="ID")]
@@ -141,19 +141,23 @@ def watch(
 
 def as_json(event: Event) -> Json:
     """An event for programs, one to a line."""
+    told: Json
     match event:
         case Said(message):
-            return {"event": "message", "message": message}
+            told = {"event": "message", "message": message}
         case Text(prompt_id, text):
-            return {"event": "text", "promptId": prompt_id, "text": text}
+            told = {"event": "text", "promptId": prompt_id, "text": text}
         case Restarted(prompt_id, attempt):
-            return {"event": "restarted", "promptId": prompt_id, "attempt": attempt}
+            told = {"event": "restarted", "promptId": prompt_id, "attempt": attempt}
         case State(_, state):
-            return {"event": "prompt", "prompt": state}
+            told = {"event": "prompt", "prompt": state}
         case Unheard(prompt_id):
-            return {"event": "ended", "promptId": prompt_id}
+            told = {"event": "ended", "promptId": prompt_id}
+        case Tool(prompt_id, call):
+            told = {"event": "tool", "promptId": prompt_id, "call": call}
         case CaughtUp():
-            return {"event": "subscribed"}
+            told = {"event": "subscribed"}
+    return told
 
 
 @dataclass
@@ -178,6 +182,8 @@ class Screen:
                 self.anew = ", the answer starts anew"
             case State():
                 self._state(event.state)
+            case Tool(_, call):
+                self._tool(call)
             case Unheard(prompt_id):
                 self._ask(prompt_id)
 
@@ -193,6 +199,11 @@ class Screen:
             self.output.say("\nassistant", "dim")
             self.speaking = prompt_id
         self.output.write(text)
+
+    def _tool(self, call: Json) -> None:
+        if call.get("state") == "done":
+            self.rest()
+            self.output.note(f"· {tool_line(call)}")
 
     def _message(self, message: Json) -> None:
         self.rest()
