@@ -11,7 +11,7 @@ from parley.adapters.dynamodb_table import Table, dynamodb_calls
 from parley.adapters.system import RandomIds, SystemClock
 from parley.core.access import ApiKey, KeyRole, checked_id
 from parley.core.errors import Busy, Conflict, Invalid, Unavailable
-from parley.core.model import Catalogue, Model
+from parley.core.model import Model
 from parley.usecases.keys import issue
 
 from parley_cli.aws import Stack, aws_errors, client
@@ -110,7 +110,8 @@ async def _add_model(
         provider_model=first.name,
         secret=first.id if first.key else "",
     )
-    stored = (await catalogues.catalogue(account)).models
-    others = tuple(other for other in stored if other.id != first.id)
+    stored = await catalogues.catalogue(account)
+    others = tuple(other for other in stored.models if other.id != first.id)
     default = not any(other.default for other in others)
-    await catalogues.put_catalogue(account, Catalogue((*others, replace(model, default=default))))
+    models = (*others, replace(model, default=default))
+    await catalogues.put_catalogue(account, replace(stored, models=models))

@@ -236,7 +236,9 @@ class ThreadView:
         self.said.add(message_id)
         text, streamed = str(message.get("text") or ""), self._streamed(message)
         if streamed is None:
-            yield Said(message)
+            # A round of tool calls was told call by call, if anything was.
+            if message.get("role") != "tool" or not self._heard_turn(message):
+                yield Said(message)
             return
         prompt_id, heard = streamed
         if text.startswith(heard.text):
@@ -253,6 +255,10 @@ class ThreadView:
         """The prompt that a message answers, if any of its answer was heard."""
         if message.get("role") != "assistant" or message.get("truncated"):
             return None
+        return self._heard_turn(message)
+
+    def _heard_turn(self, message: Frame) -> tuple[str, Heard] | None:
+        """The prompt of a message's turn, if its attempt was followed."""
         for prompt_id, heard in self.heard.items():
             if heard.turn and heard.turn == message.get("turn") and heard.attempt:
                 return prompt_id, heard

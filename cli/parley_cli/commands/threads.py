@@ -207,6 +207,10 @@ class Screen:
 
     def _message(self, message: Json) -> None:
         self.rest()
+        for call in message.get("calls") or []:
+            self.output.note(f"· {tool_line(call)}")
+        if message.get("role") == "tool":
+            return
         who = "assistant" if message.get("role") == "assistant" else message.get("userId") or "user"
         cut = " (cut; `parley threads show` has all of it)" if message.get("truncated") else ""
         self.output.say(f"\n{who}{cut}", "dim")
