@@ -10,21 +10,27 @@ import boto3
 from moto import mock_aws
 from parley.adapters.aws import AwsCalls, client_config
 from parley.adapters.dynamodb_accounts import DynamoCatalogues, DynamoKeys
+from parley.adapters.dynamodb_chat import DynamoChat
 from parley.adapters.dynamodb_prompts import DynamoPrompts
+from parley.adapters.dynamodb_resources import DynamoResources
 from parley.adapters.dynamodb_subscribers import DynamoSubscribers
 from parley.adapters.dynamodb_table import Table
 from parley.adapters.dynamodb_threads import DynamoThreads
 from parley.adapters.memory import (
     MemoryAccounts,
+    MemoryChat,
     MemoryPrompts,
+    MemoryResources,
     MemoryState,
     MemorySubscribers,
     MemoryThreads,
 )
 from parley.ports import (
     CatalogueStore,
+    ChatStore,
     KeyStore,
     PromptStore,
+    ResourceStore,
     SubscriberStore,
     ThreadStore,
 )
@@ -61,12 +67,15 @@ class Stores:
     subscribers: SubscriberStore
     keys: KeyStore
     catalogues: CatalogueStore
+    resources: ResourceStore
+    chat: ChatStore
 
 
 def memory_stores() -> Stores:
     clock = HandClock()
     state = MemoryState(now=clock.now)
-    accounts = MemoryAccounts()
+    resources = MemoryResources()
+    accounts = MemoryAccounts(clock.now, resources)
     return Stores(
         clock,
         MemoryPrompts(state),
@@ -74,6 +83,8 @@ def memory_stores() -> Stores:
         MemorySubscribers(clock.now),
         accounts,
         accounts,
+        resources,
+        MemoryChat(),
     )
 
 
@@ -88,6 +99,8 @@ def dynamo_stores(client: Any, name: str) -> Stores:
         DynamoSubscribers(table),
         DynamoKeys(table),
         DynamoCatalogues(table),
+        DynamoResources(table),
+        DynamoChat(table),
     )
 
 

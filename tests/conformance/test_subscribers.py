@@ -23,9 +23,11 @@ def a_subscriber(connection_id: str = "c1=", thread_id: str = "t1") -> Subscribe
 
 async def test_a_connection_lives_for_two_hours(stores: Stores) -> None:
     await stores.subscribers.add_connection(a_connection())
-    await stores.subscribers.add_connection(a_connection("c2=", account=OTHER))
+    of_session = a_connection("c2=", account=OTHER, role="session", client="weather", key_hash="")
+    await stores.subscribers.add_connection(of_session)
 
     assert await stores.subscribers.connection("c1=") == a_connection()
+    assert await stores.subscribers.connection("c2=") == of_session
     assert await stores.subscribers.connection("absent") is None
     assert await stores.subscribers.count_connections(ACCOUNT, 10) == 1
 

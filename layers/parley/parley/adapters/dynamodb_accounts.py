@@ -3,26 +3,33 @@
 | item | pk | sk |
 |---|---|---|
 | account | `{account}#ACCOUNT` | `account` |
+| account in the list of all | `ACCOUNTS` | `{created_at}#{account}` |
 | key | `K#{hash}` | `key` |
 | key in the list of its account | `{account}#K` | `{created_at}#{key}` |
 | catalogue | `{account}#MODELS` | `models` |
 
-The hash of a key is looked up before its account is known.
+The hash of a key is looked up before its account is known, and the list of accounts is for
+operators, who have none. A key that a page gets for an hour expires, and is in no list.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from parley.adapters.dynamodb_conditions import ABSENT, PRESENT
-from parley.adapters.dynamodb_expressions import Item, Key, Put, Span, Update
-from parley.adapters.dynamodb_items import place
-from parley.adapters.dynamodb_table import ConditionFailed, Table
+from parley.adapters.dynamodb_expressions import Condition, Item, Key, Put, Span, Update
+from parley.adapters.dynamodb_items import place, plain, taken
+from parley.adapters.dynamodb_resources import resource_key, to_resource
+from parley.adapters.dynamodb_table import ConditionFailed, Table, TransactionFailed
 from parley.core.access import ApiKey, KeyRole
 from parley.core.context import ContextBudget
-from parley.core.errors import Conflict
-from parley.core.model import Catalogue, Model
+from parley.core.errors import Conflict, TransitionRefused
+from parley.core.model import Catalogue, Model, ProviderEntry
+from parley.core.resource import Kind, Resource
 
+ACCOUNTS = "ACCOUNTS"
 KEY_FIELDS = ("account", "id", "hash", "user_id", "name", "created_at", "revoked_at")
+# Stored only if there is something in them: a time to expire that is 0 would be past.
+KEY_RARE = ("client", "expires_at")
 
 
 def _hash_key(hash_: str) -> Key:
@@ -38,7 +45,8 @@ def _list_key(key: ApiKey) -> Key:
 
 
 def _to_key(item: Item) -> ApiKey:
-    return ApiKey(role=KeyRole(item["role"]), **{name: item[name] for name in KEY_FIELDS})
+    fields = {name: item[name] for name in KEY_FIELDS} | taken(item, KEY_RARE)
+    return ApiKey(role=KeyRole(item["role"]), **fields)
 
 
 def _to_model(fields: Item) -> Model:
@@ -52,17 +60,26 @@ class DynamoKeys:
         self._table = table
 
     async def create_account(self, account: str, name: str, now: int) -> None:
-        item = {"pk": f"{account}#ACCOUNT", "sk": "account", "name": name, "created_at": now}
+        fields: Item = {"name": name, "created_at": now}
+        item = {"pk": f"{account}#ACCOUNT", "sk": "account", **fields}
+        listed = {"pk": ACCOUNTS, "sk": place(now, account), **fields}
         try:
-            await self._table.put(Put(item, ABSENT))
-        except ConditionFailed as failed:
+            await self._table.transact([Put(item, ABSENT), Put(listed)])
+        except TransactionFailed as failed:
             # Its own write, repeated because the response was lost.
-            if failed.item != item:
+            if failed.refusals[0].item != item:
                 raise Conflict("the account exists") from None
+
+    async def accounts(self) -> Sequence[tuple[str, str, int]]:
+        items = await self._table.every(Span(ACCOUNTS))
+        return [(i["sk"].partition("#")[2], i["name"], i["created_at"]) for i in items]
 
     async def put_key(self, key: ApiKey) -> None:
         fields = {name: getattr(key, name) for name in KEY_FIELDS} | {"role": key.role}
-        places = (_hash_key(key.hash), _list_key(key))
+        fields |= plain(key, KEY_RARE)
+        places = [_hash_key(key.hash)]
+        if not key.expires_at:
+            places.append(_list_key(key))
         await self._table.transact([Put({"pk": pk, "sk": sk, **fields}) for pk, sk in places])
 
     async def key(self, hash_: str) -> ApiKey | None:
@@ -100,11 +117,42 @@ class DynamoCatalogues:
         return f"{account}#MODELS", "models"
 
     async def catalogue(self, account: str) -> Catalogue:
-        item = await self._table.get(self._key(account))
-        stored = item["models"] if item else []
-        return Catalogue(tuple(_to_model(fields) for fields in stored))
+        return _to_catalogue(await self._table.get(self._key(account)))
 
     async def put_catalogue(self, account: str, catalogue: Catalogue) -> None:
+        """Race: two changes are made of one version. The second would undo the first."""
         pk, sk = self._key(account)
-        models = [asdict(model) for model in catalogue.models]
-        await self._table.put(Put({"pk": pk, "sk": sk, "models": models}))
+        item: Item = {
+            "pk": pk,
+            "sk": sk,
+            "models": [asdict(model) for model in catalogue.models],
+            "providers": [asdict(provider) for provider in catalogue.providers],
+            "version": catalogue.version + 1,
+        }
+        # Catalogues used to be stored without a version.
+        unmoved = Condition("attribute_not_exists(#version)")
+        if catalogue.version:
+            unmoved = Condition("#version = :read", {":read": catalogue.version})
+        try:
+            await self._table.put(Put(item, unmoved))
+        except ConditionFailed as failed:
+            # Its own write, repeated because the response was lost.
+            if failed.item != item:
+                raise TransitionRefused("put_catalogue") from None
+
+    async def catalogue_and_client(
+        self, account: str, client: str
+    ) -> tuple[Catalogue, Resource | None]:
+        keys = (self._key(account), resource_key(account, Kind.LLM_CLIENT, client))
+        found = await self._table.batch_get(keys)
+        described = found.get(keys[1])
+        return _to_catalogue(found.get(keys[0])), to_resource(described) if described else None
+
+
+def _to_catalogue(item: Item | None) -> Catalogue:
+    stored = item or {}
+    return Catalogue(
+        tuple(_to_model(fields) for fields in stored.get("models", ())),
+        tuple(ProviderEntry(**fields) for fields in stored.get("providers", ())),
+        stored.get("version", 0),
+    )

@@ -27,7 +27,7 @@ from parley.adapters.dynamodb_expressions import (
     Span,
     Update,
 )
-from parley.adapters.dynamodb_items import LAST, live_key, thread_pk
+from parley.adapters.dynamodb_items import LAST, live_key, plain, taken, thread_pk
 from parley.adapters.dynamodb_table import ConditionFailed, Table, TransactionFailed
 from parley.core.access import TEXT_LIMIT_BYTES
 from parley.core.errors import Unauthenticated
@@ -62,7 +62,8 @@ def _subscription_key(connection_id: str, account: str, thread_id: str) -> Key:
 
 
 def _to_connection(item: Item) -> Connection:
-    return Connection(**{name: item[name] for name in CONNECTION_FIELDS})
+    fields = {name: item[name] for name in CONNECTION_FIELDS}
+    return Connection(**fields, **taken(item, ("client",)))
 
 
 def _to_subscriber(item: Item) -> Subscriber:
@@ -85,6 +86,7 @@ class DynamoSubscribers:
 
     async def add_connection(self, connection: Connection) -> None:
         fields = {name: getattr(connection, name) for name in CONNECTION_FIELDS}
+        fields |= plain(connection, ("client",))
         fields["expires_at"] = _expiry(connection.connected_at + CONNECTION_MS)
         await self._table.transact(
             [
