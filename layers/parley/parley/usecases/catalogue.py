@@ -3,15 +3,16 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from parley.core.access import Principal
-from parley.core.errors import Invalid, TooLarge
+from parley.core.errors import Busy, Invalid, TooLarge, TransitionRefused
 from parley.core.model import Catalogue, Model
 from parley.ports import CatalogueStore
 
 REMEMBER_SECONDS = 50
 REMEMBERED = 1000
+CHANGE_TRIES = 5
 TEMPLATE_LIMIT_BYTES = 8 * 1024
 # The whole catalogue is one item, of which DynamoDB takes 400 KB, and is read with every
 # attempt.
@@ -47,14 +48,34 @@ class Models:
         return found
 
     async def replace(self, principal: Principal, catalogue: Catalogue) -> None:
-        """Replace the whole catalogue of the caller's account; admins only.
+        """Replace the models of the caller's account, keeping its providers; admins only.
 
         Raises TooLarge for a template over 8 KB or a catalogue over 300 KB.
         """
+        await self.change(principal, lambda stored: replace(stored, models=catalogue.models))
+
+    async def change(
+        self, principal: Principal, edit: Callable[[Catalogue], Catalogue]
+    ) -> Catalogue:
+        """Store what `edit` makes of the stored catalogue; admins only.
+
+        Race: somebody else changes it between our read and our write. The write is
+        conditional on the version that was read, so `edit` is asked again, of theirs.
+        Raises TooLarge as `replace`, Busy if that happens again and again.
+        """
         principal.require_admin()
-        _check_size(catalogue)
-        await self.store.put_catalogue(principal.account, catalogue)
-        self._remember(principal.account, catalogue)
+        for _ in range(CHANGE_TRIES):
+            stored = await self.store.catalogue(principal.account)
+            changed = replace(edit(stored), version=stored.version)
+            check_size(changed)
+            try:
+                await self.store.put_catalogue(principal.account, changed)
+            except TransitionRefused:
+                continue
+            changed = replace(changed, version=stored.version + 1)
+            self._remember(principal.account, changed)
+            return changed
+        raise Busy("the catalogue is being changed by somebody else")
 
     def _remember(self, account: str, catalogue: Catalogue) -> None:
         if len(self._remembered) >= REMEMBERED:
@@ -62,10 +83,10 @@ class Models:
         self._remembered[account] = (self.monotonic() + REMEMBER_SECONDS, catalogue)
 
 
-def _check_size(catalogue: Catalogue) -> None:
-    """As JSON, for that is a little larger than what is stored."""
+def check_size(catalogue: Catalogue) -> None:
+    """Raise TooLarge for what cannot be stored. As JSON, a little larger than what is stored."""
     if any(len(model.template.encode()) > TEMPLATE_LIMIT_BYTES for model in catalogue.models):
         raise TooLarge(f"models: a template is larger than {TEMPLATE_LIMIT_BYTES // 1024} KB")
-    encoded = json.dumps([asdict(model) for model in catalogue.models], ensure_ascii=False)
+    encoded = json.dumps(asdict(catalogue), ensure_ascii=False)
     if len(encoded.encode()) > CATALOGUE_LIMIT_BYTES:
         raise TooLarge(f"models are together larger than {CATALOGUE_LIMIT_BYTES // 1024} KB")
