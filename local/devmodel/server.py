@@ -1,15 +1,16 @@
-"""The HTTP of the development model: OpenAI's three calls, and `/_control`."""
+"""The HTTP of the development model: OpenAI's three calls, the weather, and `/_control`."""
 
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from local.devmodel import weather
 from local.devmodel.answers import Answer, answer, prompt_tokens, question, tokens, words
 from local.devmodel.control import CHUNK_MS, Call, Control, Failing, Rule
 
@@ -29,6 +30,8 @@ def application(api_key: str = "") -> web.Application:
     app.router.add_get("/v1/models", _models)
     app.router.add_post("/v1/chat/completions", _complete)
     app.router.add_post("/v1/completions", _complete)
+    app.router.add_get("/weather/v1/search", _search)
+    app.router.add_get("/weather/v1/forecast", _forecast)
     app.router.add_get("/_control", _show)
     app.router.add_post("/_control", _put)
     app.router.add_delete("/_control", _reset)
@@ -92,6 +95,40 @@ def _unauthorized(request: web.Request) -> web.Response | None:
     if not expected or hmac.compare_digest(sent.encode(), expected.encode()):
         return None
     return _error(401, f"Incorrect API key provided: {sent}")
+
+
+async def _search(request: web.Request) -> web.Response:
+    text = f"weather search {request.query.get('name', '')}"
+    return await _weather(request, text, weather.search)
+
+
+async def _forecast(request: web.Request) -> web.Response:
+    place = f"{request.query.get('latitude', '')},{request.query.get('longitude', '')}"
+    return await _weather(request, f"weather forecast {place}", weather.forecast)
+
+
+async def _weather(
+    request: web.Request, text: str, answered: Callable[[Mapping[str, str]], dict[str, Any]]
+) -> web.Response:
+    """A call of the stand-in for Open-Meteo, logged like the others, by the same rules."""
+    control = request.app[CONTROL]
+    call = control.open_call("weather", text, 0, stream=False)
+    failing = control.failing(text)
+    try:
+        await asyncio.sleep((control.rule(text).delay_ms or 0) / 1000)
+        await control.released(text, 0)
+    except asyncio.CancelledError:
+        call.state = "disconnected"
+        raise
+    call.state, call.status = "completed", 200
+    if failing:
+        call.state, call.status = "failed", failing.status
+        return _failure(failing)
+    try:
+        return web.json_response(answered(request.query))
+    except (weather.Refused, ValueError) as error:
+        call.state, call.status = "failed", 400
+        return web.json_response({"error": True, "reason": str(error)}, status=400)
 
 
 async def _complete(request: web.Request) -> web.StreamResponse:
