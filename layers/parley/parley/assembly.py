@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from parley.adapters.apigateway import ApiGatewayPublisher, management_calls
 from parley.adapters.aws import AwsCalls
 from parley.adapters.dynamodb_accounts import DynamoCatalogues, DynamoKeys
+from parley.adapters.dynamodb_chat import DynamoChat
 from parley.adapters.dynamodb_prompts import DynamoPrompts
+from parley.adapters.dynamodb_resources import DynamoResources
 from parley.adapters.dynamodb_subscribers import DynamoSubscribers
 from parley.adapters.dynamodb_table import Table, dynamodb_calls
 from parley.adapters.dynamodb_threads import DynamoThreads
@@ -20,11 +22,13 @@ from parley.core.policy import Policy
 from parley.observability import PromptsObserver
 from parley.ports import (
     CatalogueStore,
+    ChatStore,
     Clock,
     Ids,
     KeyStore,
     PromptStore,
     Publisher,
+    ResourceStore,
     SubscriberStore,
     ThreadStore,
     WakeUps,
@@ -34,11 +38,13 @@ from parley.usecases.accept import Accept
 from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
 from parley.usecases.catalogue import Models
 from parley.usecases.chat import Chat
+from parley.usecases.clients import Clients
 from parley.usecases.dead_letters import Redrive
 from parley.usecases.ending import Ending
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate, Keys
 from parley.usecases.read import ReadPrompts
+from parley.usecases.sessions import Sessions
 from parley.usecases.stream import Stream
 from parley.usecases.sweep import Sweep
 from parley.wire.http_calls import Api
@@ -54,12 +60,22 @@ class Parts:
     subscribers: SubscriberStore
     keys: KeyStore
     catalogues: CatalogueStore
+    resources: ResourceStore
+    chat: ChatStore
     queues: AwsCalls
     wake_ups: WakeUps
     publisher: Publisher
     clock: Clock
     ids: Ids
     policy: Policy
+
+    @property
+    def delete_thread(self) -> DeleteThread:
+        return DeleteThread(self.prompts, self.threads, self.ending, self.clock)
+
+    @property
+    def sessions(self) -> Sessions:
+        return Sessions(self.prompts, self.threads, self.delete_thread, self.clock, self.ids)
 
     @property
     def ending(self) -> Ending:
@@ -85,6 +101,8 @@ def parts(settings: FunctionSettings, policy: Policy) -> Parts:
         subscribers=DynamoSubscribers(table),
         keys=DynamoKeys(table),
         catalogues=DynamoCatalogues(table),
+        resources=DynamoResources(table),
+        chat=DynamoChat(table),
         queues=queues,
         wake_ups=SqsWakeUps(queues, settings.queue_url, settings.solo_queue_url),
         publisher=ApiGatewayPublisher(management_calls(settings.socket_endpoint)),
@@ -110,7 +128,7 @@ def api_engine(settings: ApiSettings) -> Api:
         remove=Remove(prompts, made.ending, clock),
         stream=Stream(prompts, threads, made.subscribers, clock, made.policy),
         chat=Chat(threads, prompts, made.subscribers, clock, ids),
-        delete_thread=DeleteThread(prompts, threads, made.ending, clock),
+        delete_thread=made.delete_thread,
         models=models,
         keys=Keys(made.keys, made.subscribers, made.publisher, clock, ids),
         redrive=Redrive(SqsDeadLetters(made.queues, settings.dlq_url), retry),
@@ -123,8 +141,11 @@ def api_engine(settings: ApiSettings) -> Api:
 def socket_engine(settings: SocketSettings) -> Socket:
     """What `functions/socket` serves."""
     made = parts(settings, Policy())
+    memory = WakefulClock()
     return Socket(
-        authenticate=Authenticate(made.keys, WakefulClock().monotonic),
+        authenticate=Authenticate(made.keys, memory.monotonic),
+        clients=Clients(made.resources, memory.monotonic),
+        sessions=made.sessions,
         follow=Follow(
             subscribers=made.subscribers,
             prompts=made.prompts,
@@ -145,7 +166,7 @@ def sweeper_engine(settings: SweeperSettings) -> Sweep:
         prompts=made.prompts,
         threads=made.threads,
         ending=made.ending,
-        delete_thread=DeleteThread(made.prompts, made.threads, made.ending, made.clock),
+        delete_thread=made.delete_thread,
         dead_letters=SqsDeadLetters(made.queues, settings.dlq_url),
         clock=made.clock,
         policy=made.policy,

@@ -4,11 +4,12 @@ Whoever holds a session key may read and go on with that session; an admin may l
 and remove those of the account, by id: nobody but the holder ever has the key.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from parley.core.access import Principal
-from parley.core.errors import Conflict, NotFound
+from parley.core.errors import Conflict, Invalid, NotFound
 from parley.core.llm_client import LlmClient
 from parley.core.prompt import Prompt
 from parley.core.session import (
@@ -31,6 +32,8 @@ HISTORY_CHARACTERS = 600_000
 PURGE_PAGE = 50
 PURGE_SECONDS = 15.0
 UNKNOWN = "no such session"
+NO_TURN = 10**9
+CURSOR = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class History:
 
     `messages` are whole turns: question, rounds of tool calls, answer; those whose
     question was edited are left out. `prompts` are the states of the newest turn and of
-    all unfinished ones. `after` says where older turns begin, or is empty.
+    all unfinished ones. `after` is the cursor of older turns, or empty.
     """
 
     messages: tuple[Message, ...] = ()
@@ -101,19 +104,23 @@ class Sessions:
     async def history(
         self, session: Session, limit_turns: int = HISTORY_TURNS, after: str = ""
     ) -> History:
-        """Up to so many of the newest turns (before `after`); at most two reads."""
+        """Up to so many of the newest turns (before `after`); at most two reads.
+
+        Raises Invalid for what is no cursor of an earlier page.
+        """
         thread = session.thread
         newest = thread.next_turn - 1
-        if newest == 0:
+        before, hidden = _position(after)
+        until = min(before - 1, newest)
+        if until <= 0:
             return History()
-        until = min(int(after) - 1, newest) if after.isascii() and after.isdigit() else newest
-        messages, more = await self._newest(thread, until, limit_turns)
-        asked = [m for m in messages if m.part == QUESTION]
-        states = await self._states(session, asked[-1:] if until == newest else [])
-        return History(tuple(messages), states, str(messages[0].turn) if more and messages else "")
+        taken, more = await self._newest(thread, until, limit_turns)
+        asked = [m for m in taken if m.part == QUESTION]
+        states = await self._states(session, asked[:1] if until == newest else [])
+        return History(_unreplaced(taken, hidden), states, _cursor(taken[-1]) if more else "")
 
     async def _newest(self, thread: Thread, until: int, turns: int) -> tuple[list[Message], bool]:
-        """Messages of the newest whole turns up to `until`, oldest first; True for more."""
+        """Messages of the newest whole turns up to `until`, newest first; True for more."""
         taken: list[Message] = []
         characters = 0
         more = False
@@ -125,9 +132,7 @@ class Sessions:
                 more = True
                 break
             taken.append(message)
-        if more:
-            taken = _without_part_of_turn(taken, turns=until - turns)
-        return list(_unreplaced(taken)), more
+        return (_whole_turns(taken) if more else taken), more
 
     async def _states(self, session: Session, newest: Sequence[Message]) -> tuple[Prompt, ...]:
         ids = {turn.prompt_id for turn in session.open_turns[:10]}
@@ -195,22 +200,43 @@ class Sessions:
                 continue  # somebody else has deleted it meanwhile
 
 
-def _without_part_of_turn(newest_first: list[Message], turns: int) -> list[Message]:
-    """Without the oldest turn, if the reading stopped inside of it and not at its end."""
+def _whole_turns(newest_first: list[Message]) -> list[Message]:
+    """Without the oldest turn, if the reading stopped inside of it.
+
+    A turn that is larger than a page all by itself is shown without its beginning.
+    """
     oldest = newest_first[-1]
-    whole = oldest.part == QUESTION or oldest.turn <= turns
     others = [message for message in newest_first if message.turn != oldest.turn]
-    return newest_first if whole or not others else others
+    return newest_first if oldest.part == QUESTION or not others else others
 
 
-def _unreplaced(newest_first: Iterable[Message]) -> list[Message]:
-    """Oldest first, without the turns that a later question is an edit of."""
+def _unreplaced(newest_first: Iterable[Message], hidden: int) -> tuple[Message, ...]:
+    """Oldest first, without turn `hidden` and those that a later question is an edit of."""
     kept: list[Message] = []
-    replaced: set[int] = set()
-    # Within a turn the question comes last here, so what it replaces is older than all of it.
+    replaced = {hidden}
     for message in newest_first:
-        if message.part == QUESTION and (earlier := message.meta.get(REPLACES, "")):
-            replaced.add(int(earlier))
+        if message.part == QUESTION:
+            replaced.add(_replaced_by(message))
         if message.turn not in replaced:
             kept.append(message)
-    return kept[::-1]
+    return tuple(reversed(kept))
+
+
+def _replaced_by(message: Message) -> int:
+    """The turn that a question is an edit of, or 0. It is older than the question's own."""
+    return int(message.meta.get(REPLACES, 0))
+
+
+def _cursor(oldest: Message) -> str:
+    """Where the next page begins: before this turn, of which it may have to hide one."""
+    return f"{oldest.turn}.{_replaced_by(oldest)}"
+
+
+def _position(cursor: str) -> tuple[int, int]:
+    """What `_cursor` made; from the beginning for an empty one. Raises Invalid."""
+    if not cursor:
+        return NO_TURN, 0
+    if not CURSOR.fullmatch(cursor):
+        raise Invalid("after is no cursor of this call")
+    before, hidden = cursor.split(".")
+    return int(before), int(hidden)

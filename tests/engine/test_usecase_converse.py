@@ -1,0 +1,338 @@
+"""What may be said in a session, and what is the same thing said twice."""
+
+import pytest
+from parley.core.errors import Conflict, Invalid, Limited, NotFound
+from parley.core.prompt import Status
+from parley.core.session import CHAT_RETRIES, session_id
+from parley.core.thread import answer_id
+
+from tests.fakes.chaos import AFTER, BEFORE
+from tests.fakes.provider import SILENT, Fail, Say
+from tests.fakes.sessions import CLIENT, FOREIGN, KEY, SIBLING, SessionWorld, limited
+from tests.fakes.world import ACCOUNT, ADMIN
+
+
+async def test_a_turn_is_a_prompt_of_the_session_and_of_nobody_else() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    turned = await world.say(key, "Hello", "intro.2")
+    prompt = turned.prompt
+    assert (prompt.thread_id, prompt.user_id) == (session_id(key), session_id(key))
+    assert (prompt.client, prompt.max_retries) == ("stackademy", CHAT_RETRIES)
+    assert key not in repr(world.state.__dict__), "the key itself is stored"
+
+
+async def test_a_turn_without_a_key_makes_a_session() -> None:
+    world = SessionWorld()
+    turned = await world.say("", "Hello")
+    assert turned.session.new
+    await world.drain()
+    assert await world.texts(turned.session.key) == ["Hello", "An answer."]
+    thread = world.state.threads[ACCOUNT, turned.prompt.thread_id]
+    assert (thread.client, thread.title, thread.next_turn, thread.expires_at) == (
+        "stackademy",
+        "Hello",
+        2,
+        0,
+    )
+    assert thread.intro[0] == "Welcome!"
+
+
+async def test_who_waits_gets_the_answer_with_its_turn() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "Hello", "intro.2")
+    await world.drain()
+    turned = await world.say(key, "Hello", "intro.2")  # the same turn, posted again
+    assert turned.prompt.status is Status.COMPLETED
+    assert turned.question is not None
+    assert turned.answer is not None
+    assert (turned.question.text, turned.answer.text) == ("Hello", "An answer.")
+
+
+# --- the same turn twice ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", ["intro.2", ""], ids=["with an id of ours", "without"])
+async def test_a_turn_posted_twice_at_once_is_one_prompt(after: str) -> None:
+    # a double click              the same call, again
+    # reads no open turn
+    #                             reads no open turn
+    #                             commits turn 1
+    # commits turn 1 <- refused, reads: that turn is open, and says just this
+    world = SessionWorld()
+    key = await world.opened()
+    hold = world.conductor.hold("prompts.accept", BEFORE, actor="a")
+    _, first = world.start(world.say(key, "Hello", after), name="a")
+    await hold.reached.wait()
+    second = await world.say(key, "Hello", after)
+    hold.release()
+    assert (await first).prompt.id == second.prompt.id
+    await world.drain()
+    assert world.provider.asked() == ["Hello"]
+    assert await world.texts(key) == ["Hello", "An answer."]
+
+
+async def test_the_same_text_said_again_later_is_a_new_turn() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    first = await world.say(key, "Yes", "intro.2")
+    await world.drain()
+    answer = answer_id(first.prompt.id, 1)
+    second = await world.say(key, "Yes", answer)
+    await world.drain()
+    assert second.prompt.id != first.prompt.id
+    assert await world.texts(key) == ["Yes", "An answer.", "Yes", "An answer."]
+
+
+async def test_without_our_ids_the_same_text_is_a_new_turn_once_the_first_is_over() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "Yes")
+    await world.drain()
+    await world.say(key, "Yes")
+    await world.drain()
+    assert await world.texts(key) == ["Yes", "An answer.", "Yes", "An answer."]
+
+
+async def test_an_accept_whose_answer_was_lost_is_not_said_twice() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    world.conductor.fail("prompts.accept", AFTER)
+    await world.say(key, "Hello")
+    await world.drain()
+    assert await world.texts(key) == ["Hello", "An answer."]
+
+
+# --- one at a time -------------------------------------------------------------------------
+
+
+async def test_a_second_question_is_refused_while_one_is_open() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "One", "intro.2")
+    error = await world.refused(key, "Two", after="intro.2")
+    assert isinstance(error, Limited)
+    assert error.limit == "openTurn"
+    await world.drain()
+    await world.say(key, "Two")
+
+
+async def test_two_different_questions_at_once_get_one_turn() -> None:
+    # one                         two
+    # reads no open turn
+    #                             reads no open turn
+    #                             commits turn 1
+    # commits turn 1 <- refused, reads an open turn that says something else
+    world = SessionWorld()
+    key = await world.opened()
+    hold = world.conductor.hold("prompts.accept", BEFORE, actor="a")
+    _, first = world.start(world.refused(key, "One", after="intro.2"), name="a")
+    await hold.reached.wait()
+    await world.say(key, "Two", "intro.2")
+    hold.release()
+    error = await first
+    assert isinstance(error, Limited)
+    assert [prompt.turn for prompt in world.state.prompts.values()] == [1]
+
+
+async def test_a_client_may_queue_questions_instead() -> None:
+    world = SessionWorld()
+    client = limited(open_turn="queue")
+    key = await world.opened(client)
+    for text in ("One", "Two", "Three"):
+        await world.say(key, text, client=client)
+    await world.drain()
+    assert world.provider.asked() == ["One", "Two", "Three"]
+
+
+# --- limits --------------------------------------------------------------------------------
+
+
+async def test_a_session_may_say_so_much_in_a_minute() -> None:
+    world = SessionWorld()
+    client = limited(session_turns_per_minute=2)
+    key = await world.opened(client)
+    for text in ("One", "Two"):
+        await world.say(key, text, client=client)
+        await world.drain()
+    error = await world.refused(key, "Three", client=client)
+    assert isinstance(error, Limited)
+    assert error.limit == "sessionTurnsPerMinute"
+    await world.clock.advance(60)
+    await world.say(key, "Three", client=client)
+
+
+@pytest.mark.parametrize(
+    ("limits", "limit"),
+    [
+        ({"client_turns_per_minute": 2}, "clientTurnsPerMinute"),
+        ({"address_turns_per_minute": 2}, "addressTurnsPerMinute"),
+    ],
+)
+async def test_new_sessions_do_not_get_round_the_limits_of_client_and_address(
+    limits: dict[str, int], limit: str
+) -> None:
+    world = SessionWorld()
+    client = limited(**limits)
+    for _ in range(2):
+        await world.say("", "Hello", client=client)
+    error = await world.refused("", "Hello", client=client)
+    assert isinstance(error, Limited)
+    assert error.limit == limit
+    assert len(world.state.prompts) == 2, "what was refused was stored"
+    await world.clock.advance(60)
+    await world.say("", "Hello", client=client)
+
+
+async def test_a_turn_is_counted_once_however_often_its_commit_is_refused() -> None:
+    world = SessionWorld()
+    client = limited(open_turn="queue", client_turns_per_minute=2)
+    key = await world.opened(client)
+    hold = world.conductor.hold("prompts.accept", BEFORE, actor="a")
+    _, first = world.start(world.say(key, "One", client=client), name="a")
+    await hold.reached.wait()
+    await world.say(key, "Two", client=client)
+    hold.release()
+    await world.clock.finish(first)
+    assert world.conductor.calls("chat.count_turn") == 2
+
+
+async def test_an_input_that_is_too_long_is_refused_before_anything_is_read() -> None:
+    world = SessionWorld()
+    client = limited(input_characters=5)
+    key = await world.opened(client)
+    before = len(world.conductor.log)
+    error = await world.refused(key, "123456", client=client)
+    assert isinstance(error, Limited)
+    assert (error.limit, len(world.conductor.log)) == ("inputCharacters", before)
+    await world.say(key, "12345", client=client)
+
+
+async def test_a_failing_turn_is_tried_three_times_in_all() -> None:
+    world = SessionWorld()
+    world.provider.otherwise = lambda _: (Fail(),)
+    key = await world.opened()
+    turned = await world.say(key, "Hello")
+    await world.drain()
+    prompt = world.prompt(turned.prompt.id)
+    assert (prompt.status, prompt.run_count) == (Status.ABANDONED, 3)
+
+
+# --- whose session -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", [SIBLING, FOREIGN], ids=["another client", "another account"])
+async def test_a_key_is_of_one_llm_client_of_one_account(client: object) -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    assert isinstance(await world.refused(key, "Hello", client=client), NotFound)
+    assert world.state.prompts == {}
+
+
+async def test_a_key_that_the_caller_made_up_is_unknown() -> None:
+    world = SessionWorld()
+    assert isinstance(await world.refused(KEY, "Hello"), NotFound)
+    assert isinstance(await world.refused("abc", "Hello"), Invalid)
+
+
+async def test_nobody_but_the_holder_cancels_or_retries_a_turn() -> None:
+    world = SessionWorld()
+    mine, yours = await world.opened(), await world.opened()
+    prompt = (await world.say(mine, "Hello")).prompt
+    with pytest.raises(NotFound):
+        await world.clock.run(world.converse.cancel(CLIENT, yours, prompt.id))
+    canceled = await world.clock.run(world.converse.cancel(CLIENT, mine, prompt.id))
+    assert canceled.prompt.status is Status.CANCELED
+    with pytest.raises(NotFound):
+        await world.clock.run(world.converse.retry(CLIENT, yours, prompt.id, ""))
+    again = await world.clock.run(world.converse.retry(CLIENT, mine, prompt.id, ""))
+    assert again.status is Status.SCHEDULED
+
+
+async def test_a_retry_counts_and_is_for_the_last_turn_only() -> None:
+    world = SessionWorld()
+    client = limited(address_turns_per_minute=2)
+    world.provider.scripts = [(Fail(retryable=False),)]
+    key = await world.opened(client)
+    first = (await world.say(key, "One", client=client)).prompt
+    await world.drain()
+    await world.say(key, "Two", client=client)
+    await world.drain()
+    with pytest.raises(Conflict):
+        await world.clock.run(world.converse.retry(client, key, first.id, ""))
+
+
+async def test_cancel_keeps_what_there_is_of_the_answer() -> None:
+    world = SessionWorld()
+    world.provider.scripts = [(Say("Half"), SILENT)]
+    key = await world.opened()
+    prompt = (await world.say(key, "Hello")).prompt
+    world.runner()
+    await world.clock.advance(1)
+    canceled = await world.clock.run(world.converse.cancel(CLIENT, key, prompt.id))
+    assert canceled.prompt.status is Status.CANCELED
+    assert canceled.answer is not None
+    assert (canceled.answer.text, canceled.answer.partial) == ("Half", True)
+
+
+# --- edits ---------------------------------------------------------------------------------
+
+
+async def test_an_edited_question_takes_the_place_of_its_turn() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "One")
+    await world.drain()
+    first = await world.say(key, "Tow")
+    await world.drain()
+    edit = await world.say(key, "Two", answer_id(first.prompt.id, 2), replaces=2)
+    await world.drain()
+    assert await world.texts(key) == ["One", "An answer.", "Two", "An answer."]
+    again = await world.say(key, "Two", answer_id(first.prompt.id, 2), replaces=2)
+    assert again.prompt.id == edit.prompt.id, "an edit posted twice is one turn"
+    await world.say(key, "Three", replaces=3)
+    await world.drain()
+    assert await world.texts(key) == ["One", "An answer.", "Three", "An answer."]
+
+
+async def test_only_the_last_question_can_be_edited_and_only_when_it_is_over() -> None:
+    world = SessionWorld()
+    client = limited(open_turn="queue")
+    key = await world.opened(client)
+    await world.say(key, "One", client=client)
+    assert isinstance(await world.refused(key, "Uno", client=client, replaces=1), Conflict), (
+        "it is still open"
+    )
+    await world.drain()
+    await world.say(key, "Two", client=client)
+    await world.drain()
+    assert isinstance(await world.refused(key, "Uno", client=client, replaces=1), Conflict)
+    assert await world.texts(key, client) == ["One", "An answer.", "Two", "An answer."]
+
+
+# --- what may not add to a session ---------------------------------------------------------
+
+
+async def test_a_session_that_expired_is_unknown() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    await world.clock.advance(24 * 60 * 60)
+    assert isinstance(await world.refused(key, "Hello"), NotFound)
+
+
+async def test_a_session_that_was_used_never_expires() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "Hello")
+    await world.drain()
+    await world.clock.advance(10 * 365 * 24 * 60 * 60)
+    assert await world.texts(key) == ["Hello", "An answer."]
+
+
+async def test_a_plain_prompt_cannot_be_added_to_a_session() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    prompt = (await world.say(key, "Hello")).prompt
+    with pytest.raises(Conflict):
+        await world.add("p", prompt.thread_id, who=ADMIN)
