@@ -1,0 +1,340 @@
+// The chat page: puts the parts together and minds the composer, the header and the notices.
+
+import { ApiError, makeApi } from "./api.js";
+import { makeConversation } from "./conversation.js";
+import { $, askForKey, h, icon, themeButton, webAddress } from "./dom.js";
+import { keyFromFragment, makeKeyStore, makeTokens } from "./keyring.js";
+import { plainText } from "./markdown.js";
+import { makePanel } from "./panel.js";
+import { followEnd } from "./scroll.js";
+import { browserStorage, makeSessions } from "./sessions.js";
+import { keepSocket } from "./socket.js";
+import { busy, lastEntry, shown } from "./state.js";
+import { TEXTS } from "./texts.js";
+import { makeView, portrait } from "./view.js";
+
+const BANNER_MS = 1500;
+const SPOKEN = 1500;
+const PATIENT = 0.9;
+
+const { base, bearer, token, drop = () => {} } = access(location.pathname);
+const sessions = makeSessions(base);
+const composer = $("composer");
+const scroll = followEnd($("scroll"), $("newest"));
+let editing = false;
+let draftBefore = "";
+let frame = 0;
+let oldest = "";
+let asking = "";
+
+const conversation = makeConversation({
+  api: makeApi({ base, bearer, fetch: guarded }),
+  keepSocket,
+  sessions,
+  token,
+  onChange: () => {
+    frame ||= requestAnimationFrame(draw);
+  },
+  onDraft: (text) => {
+    if (!composer.value) composer.value = text;
+    fit();
+  },
+  onSaid: (entry) => speak(plainText(entry.text)),
+});
+const view = makeView($("messages"), {
+  edit: startEditing,
+  retry: (promptId) => conversation.retry(promptId),
+});
+const panel = makePanel(sessions, {
+  open: (key) => conversation.openSession(key),
+  removed: (key) => key === conversation.it.key && conversation.newChat(),
+});
+
+/** Where the API is and what opens it: nothing on a named host, a token in the sandbox. */
+function access(path) {
+  const sandbox = /^\/workbench\/llm-clients\/([^/]+)\/prompt\/?$/.exec(path);
+  if (!sandbox) return { base: "/", bearer: async () => "", token: async () => "" };
+  const at = `/api/v1/llm-clients/${sandbox[1]}/`;
+  const keys = makeKeyStore(browserStorage("sessionStorage"));
+  const given = keyFromFragment();
+  if (given) keys.set(given);
+  const tokens = makeTokens({
+    base: at,
+    keys,
+    ask: askForKey,
+    fetch: async (...request) => {
+      try {
+        return await fetch(...request);
+      } catch {
+        throw new ApiError(0, TEXTS.unreachable);
+      }
+    },
+  });
+  return { base: at, bearer: tokens.get, token: tokens.get, drop: tokens.drop };
+}
+
+/** A token that ended before its time is made anew, once. */
+async function guarded(url, request) {
+  const response = await fetch(url, request);
+  if (response.status !== 401 || !request.headers.Authorization) return response;
+  drop();
+  const headers = { ...request.headers, Authorization: `Bearer ${await bearer()}` };
+  return fetch(url, { ...request, headers });
+}
+
+// --- drawing -----------------------------------------------------------------
+
+function draw() {
+  frame = 0;
+  const { it } = conversation;
+  const { phase, config, state } = it;
+  $("app").dataset.state = phase;
+  $("loading").hidden = phase !== "loading" && phase !== "failed";
+  if (config) drawLook(config.chatbot ?? {});
+  drawPlaceholder(phase);
+  const first = shown(state)[0]?.promptId ?? "";
+  const older = oldest && first !== oldest && shown(state).some((one) => one.promptId === oldest);
+  oldest = first;
+  if (older) scroll.keeping(() => view(it));
+  else view(it);
+  drawWelcome(it);
+  $("older").hidden = !state.after || phase !== "ready";
+  $("older").disabled = it.loadingOlder;
+  drawControls(it);
+  drawNotice(it);
+  drawBanner(it);
+  panel.show(it.key);
+  if (!older) scroll.changed();
+  if (asking !== it.key && phase === "ready") {
+    asking = it.key;
+    scroll.toEnd();
+    if (matchMedia("(hover: hover)").matches) composer.focus({ preventScroll: true });
+  }
+}
+
+function drawLook(chatbot) {
+  const name = chatbot.app_name || chatbot.name || "Chat";
+  if ($("name").textContent === name) return;
+  document.title = name;
+  $("name").textContent = name;
+  const assistant = chatbot.app_assistant ?? "";
+  $("assistant").textContent = assistant === name ? "" : assistant;
+  portrait($("logo"), { name, logo: webAddress(chatbot.app_logo_url ?? "", ["https:"]) });
+  composer.placeholder = chatbot.app_placeholder || "Type a message";
+  const info = webAddress(chatbot.app_info_url ?? "");
+  $("info").hidden = !info;
+  if (info) $("info").href = info;
+  const background = webAddress(chatbot.app_background_image_url ?? "", ["https:"]);
+  document.body.classList.toggle("pictured", Boolean(background));
+  if (background) $("main").style.backgroundImage = `url("${background.replaceAll('"', "%22")}")`;
+}
+
+/** The chat is not there: say so where the messages would be. */
+function drawPlaceholder(phase) {
+  const text = { unavailable: TEXTS.unavailable, closed: TEXTS.closed }[phase];
+  document.body.classList.toggle("absent", Boolean(text));
+  const there = document.querySelector(".absence");
+  if (!text) there?.remove();
+  else if (there?.textContent !== text) {
+    there?.remove();
+    $("column").append(
+      h("div", { class: "absence", role: "alert", "data-testid": "absence" }, icon("warn"), h("p", {}, text)),
+    );
+  }
+}
+
+function drawWelcome({ phase, config, state }) {
+  const box = $("welcome");
+  box.hidden = phase !== "ready" || Boolean(state.after);
+  if (box.hidden) return;
+  const chatbot = config.chatbot ?? {};
+  const empty = !shown(state).length && !state.pending;
+  const text = state.intro[0]?.content || chatbot.app_welcome_message || "";
+  const signature = JSON.stringify([empty, text, chatbot.app_example_prompts]);
+  if (box.dataset.drawn === signature) return;
+  box.dataset.drawn = signature;
+  box.className = empty ? "empty" : "";
+  const face = h("span", { class: empty ? "avatar huge" : "avatar", "aria-hidden": "true" });
+  portrait(face, {
+    name: chatbot.app_assistant || chatbot.app_name,
+    logo: webAddress(chatbot.app_logo_url ?? "", ["https:"]),
+  });
+  const examples = empty ? (chatbot.app_example_prompts ?? []) : [];
+  box.replaceChildren(
+    face,
+    h("p", { class: "greeting", "data-testid": "welcome" }, text),
+    h(
+      "div",
+      { class: "examples" },
+      examples.map((one) =>
+        h("button", { type: "button", "data-testid": "example", onclick: () => ask(one) }, one),
+      ),
+    ),
+  );
+}
+
+function drawControls(it) {
+  const ready = it.phase === "ready";
+  const working = busy(it.state);
+  composer.disabled = !ready;
+  $("new-chat").disabled = !ready;
+  $("stop").hidden = !working;
+  $("stop").disabled = it.stopping;
+  $("send").hidden = working;
+  if (editing && working) stopEditing(false);
+  $("editing").hidden = !editing;
+  const limit = Number(it.config?.limits?.input_characters) || 0;
+  const length = [...composer.value.trim()].length;
+  const over = limit && length > limit;
+  $("counter").textContent = over
+    ? `${(length - limit).toLocaleString()} characters too many`
+    : limit && length > limit * PATIENT
+      ? `${(limit - length).toLocaleString()} characters left`
+      : "";
+  $("counter").classList.toggle("wrong", Boolean(over));
+  composer.setAttribute("aria-invalid", String(Boolean(over)));
+  $("send").disabled = !ready || working || !length || Boolean(over);
+}
+
+function drawNotice({ notice }) {
+  const box = $("notice");
+  const signature = notice ? notice.kind + notice.text : "";
+  if (box.dataset.drawn === signature) return;
+  box.dataset.drawn = signature;
+  box.dataset.testid = "notice";
+  box.dataset.kind = notice?.kind ?? "";
+  box.hidden = !notice;
+  if (!notice) return;
+  box.replaceChildren(
+    icon(notice.kind === "lost" ? "info" : "warn"),
+    h("span", {}, notice.text),
+    h(
+      "button",
+      { type: "button", class: "icon small", "aria-label": "Dismiss", onclick: () => conversation.dismiss() },
+      icon("close"),
+    ),
+  );
+}
+
+let bannerDue = 0;
+
+function drawBanner(it) {
+  const text = !navigator.onLine
+    ? TEXTS.offline
+    : it.phase === "failed"
+      ? TEXTS.connecting
+      : it.linked && it.link !== "open" && it.phase === "ready"
+        ? TEXTS.reconnecting
+        : "";
+  const box = $("banner");
+  clearTimeout(bannerDue);
+  const show = () => {
+    box.hidden = !text;
+    if (box.textContent !== text) box.textContent = text;
+  };
+  // A connection that is back at once needs no words.
+  if (text === TEXTS.reconnecting && box.hidden) bannerDue = setTimeout(show, BANNER_MS);
+  else show();
+}
+
+function speak(text) {
+  $("spoken").textContent = text.length > SPOKEN ? `${text.slice(0, SPOKEN)}…` : text;
+}
+
+// --- asking ------------------------------------------------------------------
+
+function ask(text) {
+  conversation.send(text);
+  speak("Waiting for the answer.");
+  scroll.toEnd(true);
+}
+
+function submit() {
+  const text = composer.value.trim();
+  if ($("send").disabled || $("send").hidden || !text) return;
+  const edited = editing;
+  stopEditing(false);
+  composer.value = edited ? draftBefore : "";
+  draftBefore = "";
+  fit();
+  if (edited) conversation.edit(text);
+  else ask(text);
+  scroll.toEnd(true);
+}
+
+function startEditing() {
+  const last = lastEntry(conversation.it.state);
+  if (!last) return;
+  draftBefore = composer.value;
+  editing = true;
+  composer.value = last.question;
+  fit();
+  composer.focus();
+  composer.setSelectionRange(composer.value.length, composer.value.length);
+}
+
+function stopEditing(restore) {
+  if (!editing) return;
+  editing = false;
+  if (restore) {
+    composer.value = draftBefore;
+    draftBefore = "";
+    fit();
+  }
+}
+
+/** The box is as high as its text, up to a third of the window. */
+function fit() {
+  composer.style.height = "auto";
+  composer.style.height = `${Math.min(composer.scrollHeight, innerHeight / 3)}px`;
+  drawControls(conversation.it);
+}
+
+composer.addEventListener("input", fit);
+composer.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  submit();
+});
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+$("stop").addEventListener("click", () => {
+  conversation.stop();
+  composer.focus();
+});
+$("edit-cancel").addEventListener("click", () => {
+  stopEditing(true);
+  composer.focus();
+});
+$("new-chat").addEventListener("click", () => {
+  stopEditing(true);
+  panel.close();
+  const { state } = conversation.it;
+  if (shown(state).length || state.pending) conversation.newChat();
+  composer.focus();
+});
+$("older").addEventListener("click", () => conversation.older());
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented) return;
+  if (editing) stopEditing(true);
+  else if (busy(conversation.it.state)) conversation.stop();
+  // In a frame of embed.js there is somebody to close it. It learns nothing but the wish.
+  else if (window.parent !== window) window.parent.postMessage("parley:close", "*");
+});
+for (const name of ["online", "offline"]) {
+  addEventListener(name, () => {
+    if (name === "online") conversation.wake();
+    drawBanner(conversation.it);
+  });
+}
+document.addEventListener("visibilitychange", () => document.hidden || conversation.wake());
+addEventListener("resize", () => scroll.changed());
+
+for (const [id, name] of [["info", "info"], ["send", "send"], ["stop", "stop"]]) $(id).append(icon(name));
+$("new-chat").prepend(icon("plus"));
+$("newest").prepend(icon("down"));
+themeButton($("theme"));
+document.body.classList.toggle("framed", window.self !== window.top);
+conversation.load(sessions.current);

@@ -1,0 +1,110 @@
+// One line on another site:
+//
+//   <script src="https://NAME.ACCOUNT.api.DOMAIN/embed.js" defer></script>
+//
+// puts a button in the corner, which opens the chat page of the script's own origin in a frame.
+// data-title="Ask us", data-position="left" and data-open are attributes of the script tag.
+// It lives in a shadow root: the site's styles do not reach it, nor its own the site.
+(() => {
+  const script = document.currentScript;
+  if (!script) return;
+  const origin = new URL(script.src).origin;
+  const title = script.dataset.title || "Chat";
+  const side = script.dataset.position === "left" ? "left" : "right";
+
+  const STYLE = `
+    :host { all: initial; position: fixed; inset: auto 20px 20px auto; z-index: 2147483000; }
+    :host([data-side="left"]) { inset: auto auto 20px 20px; }
+    button {
+      display: grid; place-items: center; width: 58px; height: 58px; margin: 0; padding: 0; border: 0;
+      border-radius: 50%; background: #3b5bdb; color: #fff; cursor: pointer;
+      box-shadow: 0 4px 18px rgb(20 22 30 / 28%); transition: transform .15s;
+    }
+    button:hover { transform: scale(1.05); }
+    button:focus-visible { outline: 3px solid #fff; box-shadow: 0 0 0 6px #3b5bdb; }
+    svg { width: 26px; height: 26px; fill: none; stroke: currentColor; stroke-width: 1.9;
+      stroke-linecap: round; stroke-linejoin: round; }
+    .frame {
+      position: absolute; bottom: 74px; right: 0; width: min(410px, calc(100vw - 40px));
+      height: min(660px, calc(100vh - 120px)); border-radius: 20px; overflow: hidden; background: Canvas;
+      box-shadow: 0 12px 48px rgb(20 22 30 / 30%); border: 1px solid rgb(128 128 128 / 25%);
+    }
+    :host([data-side="left"]) .frame { right: auto; left: 0; }
+    .frame[hidden] { display: none; }
+    iframe { display: block; width: 100%; height: 100%; border: 0; }
+    @media (max-width: 480px) {
+      .frame { position: fixed; inset: 8px 8px 88px 8px; width: auto; height: auto; }
+      :host([data-side="left"]) .frame { left: 8px; right: 8px; }
+    }
+    @media (prefers-reduced-motion: reduce) { button { transition: none; } }
+  `;
+  const SHAPES = {
+    chat: "M5 6.5A2.5 2.5 0 0 1 7.5 4h9A2.5 2.5 0 0 1 19 6.5v7a2.5 2.5 0 0 1-2.5 2.5H12l-4.5 4v-4A2.5 2.5 0 0 1 5 13.5z",
+    close: "M6 6l12 12M18 6L6 18",
+  };
+
+  function start() {
+    const host = document.createElement("div");
+    host.dataset.side = side;
+    const root = host.attachShadow({ mode: "open" });
+    // A constructed sheet passes a site's Content-Security-Policy where a <style> would not.
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+
+    const frame = document.createElement("div");
+    frame.className = "frame";
+    frame.id = "frame";
+    frame.hidden = true;
+    frame.setAttribute("role", "dialog");
+    frame.setAttribute("aria-label", title);
+
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-controls", "frame");
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    svg.append(path);
+    button.append(svg);
+
+    let page = null;
+    function show(open) {
+      // The page is loaded when somebody wants it, not with every page of the site.
+      if (open && !page) {
+        page = document.createElement("iframe");
+        page.title = title;
+        page.src = `${origin}/`;
+        page.allow = "clipboard-write";
+        page.addEventListener("load", () => frame.hidden || page.focus());
+        frame.append(page);
+      }
+      frame.hidden = !open;
+      path.setAttribute("d", open ? SHAPES.close : SHAPES.chat);
+      button.setAttribute("aria-expanded", String(open));
+      button.setAttribute("aria-label", open ? `Close: ${title}` : title);
+      button.title = open ? "Close" : title;
+    }
+
+    function close() {
+      if (frame.hidden) return;
+      show(false);
+      button.focus();
+    }
+
+    button.addEventListener("click", () => (frame.hidden ? show(true) : close()));
+    document.addEventListener("keydown", (event) => event.key === "Escape" && close());
+    // Keys pressed inside of the frame stay there: the page says when Escape has nothing to stop.
+    addEventListener("message", (event) => {
+      if (page && event.source === page.contentWindow && event.data === "parley:close") close();
+    });
+    // Tab goes from the button to the frame that it has opened.
+    root.append(button, frame);
+    document.body.append(host);
+    show("open" in script.dataset && script.dataset.open !== "false");
+  }
+
+  if (document.body) start();
+  else addEventListener("DOMContentLoaded", start);
+})();

@@ -1,0 +1,107 @@
+// The list of past conversations: open, rename, remove from the list.
+
+import { $, h, icon } from "./dom.js";
+import { moment } from "./texts.js";
+
+/** Shows `sessions` (sessions.js); `open(key)` and `removed(key)` are told what is chosen. */
+export function makePanel(sessions, { open, removed }) {
+  const list = $("sessions");
+  const panel = $("panel");
+  const menu = $("menu");
+  const shade = $("shade");
+  let renaming = "";
+  let current = "";
+  let drawn = "";
+
+  menu.append(icon("menu"));
+  $("panel-close").append(icon("close"));
+  menu.addEventListener("click", () => toggle(!isOpen()));
+  $("panel-close").addEventListener("click", () => toggle(false));
+  shade.addEventListener("click", () => toggle(false));
+  panel.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || renaming || !isOpen()) return;
+    event.stopPropagation();
+    toggle(false);
+  });
+
+  const isOpen = () => document.body.classList.contains("panel-open");
+
+  function toggle(wanted) {
+    if (wanted === isOpen()) return;
+    document.body.classList.toggle("panel-open", wanted);
+    menu.setAttribute("aria-expanded", String(wanted));
+    shade.hidden = !wanted;
+    if (wanted) (list.querySelector("button") ?? $("panel-close")).focus();
+    else menu.focus();
+  }
+
+  function row(one) {
+    if (one.key === renaming) return renameRow(one);
+    const here = one.key === current;
+    return h(
+      "li",
+      { "data-testid": "session", class: here ? "here" : null },
+      h(
+        "button",
+        {
+          type: "button",
+          class: "session-open",
+          "data-testid": "session-open",
+          "aria-current": here ? "true" : null,
+          onclick: () => {
+            toggle(false);
+            open(one.key);
+          },
+        },
+        h("span", { class: "session-title" }, one.title || "Conversation"),
+        h("span", { class: "session-time" }, moment(one.time)),
+      ),
+      rowButton("pencil", `Rename “${one.title}”`, "session-rename", () => {
+        renaming = one.key;
+        show(current);
+        list.querySelector("input")?.select();
+      }),
+      rowButton("trash", `Remove “${one.title}” from this list`, "session-remove", () => {
+        sessions.remove(one.key);
+        show(current);
+        removed(one.key);
+      }),
+    );
+  }
+
+  const rowButton = (name, label, testid, onclick) =>
+    h("button", { type: "button", class: "icon small", "aria-label": label, title: label, "data-testid": testid, onclick }, icon(name));
+
+  function renameRow(one) {
+    const field = h("input", { type: "text", maxlength: "60", "aria-label": "New name" });
+    field.value = one.title;
+    const done = (keep) => {
+      if (renaming !== one.key) return;
+      renaming = "";
+      if (keep) sessions.rename(one.key, field.value);
+      show(current);
+      list.querySelector(`[data-key="${one.key}"]`)?.focus();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") done(true);
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      done(false);
+    });
+    field.addEventListener("blur", () => done(true));
+    return h("li", { "data-testid": "session", class: "renaming" }, field);
+  }
+
+  /** Draw the list; `key` is the conversation that is shown. */
+  function show(key) {
+    current = key;
+    const all = sessions.list();
+    const signature = JSON.stringify([all, key, renaming]);
+    if (signature === drawn) return;
+    drawn = signature;
+    list.replaceChildren(...all.map(row));
+    if (!all.length) list.append(h("li", { class: "empty" }, "No conversations yet."));
+  }
+
+  return { show, close: () => toggle(false) };
+}

@@ -1,0 +1,373 @@
+// What the page knows of one conversation, and what each event adds to it.
+//
+// Pure: no DOM, no clock, no network. What it relies on: the deltas of one attempt have no gap,
+// a repeat carries the same offset and is discarded here, a higher attempt starts again at 0,
+// and a stored message is the truth. Offsets count code points, so texts are cut by them.
+//
+// A conversation is a list of entries, one for each prompt, in the order of their turns. A
+// prompt that is retried goes to a new turn: its entry moves there.
+
+import {
+  begun,
+  endedTool,
+  ENDED,
+  entryAt,
+  lastTurnOf,
+  moved,
+  newEntry,
+  older,
+  put,
+  storedTool,
+  UNFINISHED,
+} from "./entries.js";
+
+/** The state of a conversation of which nothing is known. */
+export function emptyState() {
+  return {
+    threadId: "",
+    intro: [],
+    entries: [],
+    replaced: [],
+    pending: null,
+    after: "",
+    settled: 0,
+    subscribed: false,
+    stale: false,
+    gap: false,
+  };
+}
+
+/** The state after an event; the same object if it says nothing new. */
+export function reduce(state, event) {
+  const step = STEPS[event.type];
+  return step ? step(state, event) : state;
+}
+
+const STEPS = {
+  // The conversation as the server has it: {threadId, items, prompts, after}.
+  opened: (state, event) => {
+    const fresh = { ...emptyState(), threadId: event.threadId, after: event.after || "" };
+    const read = withHistory(fresh, event.items, event.prompts);
+    return { ...read, settled: lastTurnOf(read) };
+  },
+  // The newest part of it, read again: {items, prompts}.
+  read: (state, event) => {
+    const read = withHistory({ ...state, stale: false }, event.items, event.prompts);
+    return { ...read, settled: Math.max(state.settled, lastTurnOf(read)) };
+  },
+  // A part before the oldest entry: {items, after}.
+  older: (state, event) => ({ ...withHistory(state, event.items, []), after: event.after || "" }),
+  // A question is on its way: {text, replaces, at}. It is shown before the server has it.
+  asked: (state, { text, replaces, at }) => ({
+    ...state,
+    pending: { text, replaces: replaces || 0, at },
+  }),
+  // The server did not take it.
+  refused: (state) => ({ ...state, pending: null }),
+  // The server took it: {prompt, messages}.
+  accepted,
+  frame: (state, { frame }) => {
+    const take = FRAMES[frame.type];
+    return take ? take(state, frame) : state;
+  },
+  // A retry is on its way: {promptId}. The answer is shown as under way at once.
+  retrying: (state, { promptId }) =>
+    patched(state, promptId, (entry) => ({ status: "scheduled", retried: entry.status })),
+  notRetried: (state, { promptId }) =>
+    patched(state, promptId, ({ retried }) => (retried ? { status: retried, retried: "" } : {})),
+  // Somebody takes care of it.
+  refreshing: (state) => ({ ...state, stale: false }),
+  resubscribing: (state) => ({ ...state, gap: false }),
+  // The connection ended: what comes until the next subscription is read, not heard.
+  disconnected: (state) => (state.subscribed ? { ...state, subscribed: false } : state),
+};
+
+const FRAMES = {
+  subscribed: (state, frame) => {
+    if (state.threadId && frame.threadId !== state.threadId) return state;
+    let next = { ...state, subscribed: true, gap: false };
+    for (const message of frame.messages || []) next = withMessage(next, message);
+    for (const prompt of frame.prompts || []) next = withPrompt(next, prompt);
+    const listed = new Set((frame.prompts || []).map((prompt) => prompt.id));
+    const unheard = next.entries.some(
+      (entry) => UNFINISHED.has(entry.status) && !entry.done && !listed.has(entry.promptId),
+    );
+    return unheard ? { ...next, stale: true } : next;
+  },
+  prompt: (state, frame) => withPrompt(state, frame.prompt || {}),
+  delta: withDelta,
+  tool: withTool,
+  message: (state, frame) => withMessage(state, frame.message || {}),
+  pong: (state, frame) => (frame.prompts || []).reduce(withPong, state),
+};
+
+// --- reading a state ---------------------------------------------------------
+
+/** The entries that are shown, oldest first: without those that a later question replaces. */
+export function shown(state) {
+  const hidden = new Set(state.replaced);
+  if (state.pending?.replaces) hidden.add(state.pending.replaces);
+  return state.entries.filter((entry) => !hidden.has(entry.turn) && (entry.question || entry.text));
+}
+
+/** The newest entry that is shown. */
+export function lastEntry(state) {
+  return shown(state).at(-1) ?? null;
+}
+
+/** The entry whose answer is under way, or null. */
+export function openEntry(state) {
+  return state.entries.findLast((entry) => UNFINISHED.has(entry.status) && !entry.done) ?? null;
+}
+
+/** True while nothing may be sent: a question is on its way or its answer is. */
+export function busy(state) {
+  return Boolean(state.pending || openEntry(state));
+}
+
+/** Entries that have ended and whose answer has not come: to be read if it does not. */
+export function missing(state) {
+  return state.entries.filter((entry) => entry.status === "completed" && !entry.done);
+}
+
+/** For `subscribe`: how much of which attempt is here. */
+export function known(state) {
+  const open = state.entries.filter((it) => UNFINISHED.has(it.status) && it.attempt && !it.done);
+  return Object.fromEntries(
+    open.map((entry) => [entry.promptId, { attempt: entry.attempt, offset: entry.length }]),
+  );
+}
+
+/** How an answer is shown: thinking, streaming, retrying, done, stopped, failed. */
+export function answerState(entry) {
+  if (entry.done) return entry.partial ? "stopped" : "done";
+  if (entry.status === "abandoned") return "failed";
+  if (entry.status === "canceled") return "stopped";
+  if (entry.status === "completed") return "done";
+  if (entry.status === "errored") return "retrying";
+  return entry.text ? "streaming" : "thinking";
+}
+
+/** What a chat request carries besides the question: from the last answer on, with their ids. */
+export function context(state) {
+  const said = [];
+  for (const message of state.intro) said.push({ ...message, role: "assistant" });
+  for (const entry of shown(state)) {
+    if (entry.questionId) said.push({ id: entry.questionId, role: "user", content: entry.question });
+    if (entry.answerId) said.push({ id: entry.answerId, role: "assistant", content: entry.text });
+  }
+  const last = said.findLastIndex((message) => message.role === "assistant");
+  return said.slice(Math.max(last, 0)).map(({ id, role, content }) => ({ id, role, content }));
+}
+
+// --- events ------------------------------------------------------------------
+
+function accepted(state, { prompt, messages = [] }) {
+  if (!prompt?.id) return { ...state, pending: null };
+  const { pending } = state;
+  let next = adopted(withPrompt(state, prompt, true), prompt.id, prompt.turn);
+  const entry = next.entries.find((it) => it.promptId === prompt.id);
+  if (pending && entry && !entry.question) next = put(next, { ...entry, question: pending.text });
+  for (const message of messages) {
+    if (message.role !== "assistant" || typeof message.content !== "string") continue;
+    next = answered(next, prompt.id, {
+      id: message.id,
+      text: message.content,
+      partial: Boolean(message.partial),
+      finishReason: message.finish_reason || "",
+      createdAt: message.created_at || 0,
+      tools: message.tool_calls,
+    });
+  }
+  return { ...next, pending: null };
+}
+
+function patched(state, promptId, values) {
+  const entry = state.entries.find((it) => it.promptId === promptId);
+  return entry ? put(state, { ...entry, ...values(entry) }) : state;
+}
+
+/** The pending question belongs to this prompt: it is no longer pending. */
+function adopted(state, promptId, turn) {
+  const { pending } = state;
+  if (!pending) return state;
+  const entry = state.entries.find((it) => it.promptId === promptId);
+  const replaced =
+    pending.replaces && pending.replaces !== turn
+      ? [...state.replaced, pending.replaces]
+      : state.replaced;
+  const next = { ...state, pending: null, replaced };
+  if (!entry) return next;
+  const question = entry.question || pending.text;
+  return put(next, { ...entry, question, createdAt: entry.createdAt || pending.at });
+}
+
+function withHistory(state, items = [], prompts = []) {
+  // The prompts first: an answer's message is the truth, whatever a prompt says.
+  let next = prompts.reduce((before, prompt) => withPrompt(before, prompt, true), state);
+  for (const item of items) {
+    if (String(item.id || "").startsWith("intro.")) next = withIntro(next, item);
+    else if (item.role === "user") next = asked(next, item);
+    else if (item.role === "assistant") next = answeredByItem(next, item);
+  }
+  return next;
+}
+
+function withIntro(state, item) {
+  if (state.intro.some((message) => message.id === item.id)) return state;
+  const intro = [...state.intro, { id: item.id, content: String(item.content ?? "") }];
+  return { ...state, intro: intro.sort((one, other) => (one.id < other.id ? -1 : 1)) };
+}
+
+function asked(state, item) {
+  const promptId = item.prompt_id || item.id || `turn.${item.turn}`;
+  const entry = entryAt(state, promptId, item.turn);
+  if (item.turn < entry.turn) return state;
+  const next = put(state, {
+    ...moved(entry, item.turn),
+    question: String(item.content ?? ""),
+    questionId: item.id || promptId,
+    createdAt: item.created_at || entry.createdAt,
+  });
+  return item.replaces ? { ...next, replaced: [...next.replaced, Number(item.replaces)] } : next;
+}
+
+function answeredByItem(state, item) {
+  const found = state.entries.find((entry) => entry.turn === item.turn);
+  const promptId = item.prompt_id || found?.promptId || `turn.${item.turn}`;
+  const entry = entryAt(state, promptId, item.turn);
+  if (item.turn < entry.turn) return state;
+  return answered(put(state, moved(entry, item.turn)), promptId, {
+    id: item.id,
+    text: String(item.content ?? ""),
+    partial: Boolean(item.partial),
+    finishReason: item.finish_reason || "",
+    createdAt: item.created_at || 0,
+    tools: item.tool_calls,
+  });
+}
+
+/** The answer's message: the truth, whatever was streamed. */
+function answered(state, promptId, { id, text, partial, finishReason, createdAt, tools }) {
+  const entry = state.entries.find((it) => it.promptId === promptId);
+  if (!entry) return state;
+  const status = ENDED.has(entry.status) ? entry.status : partial ? "canceled" : "completed";
+  return put(state, {
+    ...entry,
+    answerId: id || entry.answerId,
+    text,
+    length: [...text].length,
+    partial,
+    finishReason,
+    answeredAt: createdAt || entry.answeredAt,
+    tools: tools?.length ? tools.map(storedTool) : entry.tools.map(endedTool),
+    status,
+    done: true,
+  });
+}
+
+// --- frames ------------------------------------------------------------------
+
+function withPrompt(state, prompt, trusted = false) {
+  if (!prompt.id) return state;
+  const found = state.entries.find((entry) => entry.promptId === prompt.id);
+  const turn = Number(prompt.turn || found?.turn || 0);
+  // What is before the newest turn that was read, and was not in it, was replaced or is older.
+  if (!found && turn <= state.settled && (!trusted || ENDED.has(prompt.status))) return state;
+  const entry = found ?? newEntry(prompt.id, turn);
+  const attempt = Number(prompt.attempt || 0);
+  const updatedAt = Number(prompt.updatedAt || 0);
+  if (older([turn, attempt, updatedAt], [entry.turn, entry.attempt, entry.updatedAt])) return state;
+  const next = put(state, {
+    ...begun(moved(entry, turn), attempt),
+    status: prompt.status || "scheduled",
+    retried: "",
+    updatedAt,
+    errorCode: prompt.errorCode || "",
+    nextAttemptAt: Number(prompt.nextAttemptAt || 0),
+    cancelRequested: Boolean(prompt.cancelRequested),
+  });
+  return found ? next : adopted(next, prompt.id, turn);
+}
+
+/** A state that a ping brought: one that was not heard of is a gap, an unheard end is read. */
+function withPong(state, prompt) {
+  const entry = state.entries.find((it) => it.promptId === prompt.id);
+  if (ENDED.has(prompt.status)) {
+    const open = entry && UNFINISHED.has(entry.status) && !entry.done;
+    return open ? { ...state, stale: true } : state;
+  }
+  if (!entry) return prompt.turn > state.settled ? { ...state, gap: true } : state;
+  if (Number(prompt.attempt || 0) > entry.attempt) return { ...state, gap: true };
+  return withPrompt(state, prompt);
+}
+
+function withDelta(state, frame) {
+  const entry = state.entries.find((it) => it.promptId === frame.promptId);
+  // The prompt's frame is sent before its deltas: without it something was missed.
+  if (!entry) return { ...state, gap: true };
+  if (entry.done || frame.attempt < entry.attempt) return state;
+  if (frame.attempt > entry.attempt && frame.offset > 0) return { ...state, gap: true };
+  const current = begun(entry, frame.attempt);
+  if (frame.offset > current.length) return { ...state, gap: true };
+  const fresh = [...String(frame.text)].slice(current.length - frame.offset);
+  if (!fresh.length) return current === entry ? state : put(state, current);
+  return put(state, {
+    ...current,
+    status: current.status === "scheduled" || current.status === "errored" ? "running" : current.status,
+    text: current.text + fresh.join(""),
+    length: current.length + fresh.length,
+  });
+}
+
+function withTool(state, frame) {
+  const entry = state.entries.find((it) => it.promptId === frame.promptId);
+  if (!entry || entry.done || frame.attempt < entry.attempt) return state;
+  const current = begun(entry, frame.attempt);
+  const before = current.tools.find((tool) => tool.callId === frame.callId);
+  if (before?.state === "done" && frame.state !== "done") return state;
+  const tool = {
+    callId: frame.callId,
+    name: frame.name || before?.name || "",
+    arguments: frame.arguments || before?.arguments || "",
+    state: frame.state,
+    outcome: frame.outcome || "",
+    milliseconds: frame.state === "done" ? (frame.milliseconds ?? null) : null,
+    size: frame.size ?? null,
+    result: "",
+  };
+  const others = current.tools.filter((it) => it.callId !== frame.callId);
+  const tools = before
+    ? current.tools.map((it) => (it.callId === frame.callId ? tool : it))
+    : [...others, tool];
+  return put(state, { ...current, tools });
+}
+
+function withMessage(state, message) {
+  const turn = Number(message.turn || 0);
+  if (!turn) return state;
+  const atTurn = state.entries.find((entry) => entry.turn === turn);
+  if (message.role === "user") {
+    const found = atTurn ?? state.entries.find((entry) => entry.promptId === message.id);
+    if (!found && turn <= state.settled) return state;
+    if (found && turn < found.turn) return state;
+    const promptId = found?.promptId ?? message.id;
+    const next = asked(found ? state : put(state, newEntry(promptId, turn)), {
+      ...message,
+      prompt_id: promptId,
+      content: message.truncated ? found?.question || message.text : message.text,
+      created_at: message.createdAt,
+    });
+    const mine = !found && state.pending?.text === message.text;
+    return mine ? adopted(next, promptId, turn) : next;
+  }
+  if (message.role !== "assistant" || !atTurn) return state;
+  if (message.truncated) return atTurn.done ? state : { ...state, stale: true };
+  return answered(state, atTurn.promptId, {
+    id: message.id,
+    text: String(message.text ?? ""),
+    partial: Boolean(message.partial),
+    finishReason: message.finishReason || "",
+    createdAt: message.createdAt || 0,
+  });
+}
