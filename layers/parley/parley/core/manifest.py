@@ -80,7 +80,7 @@ class Manifest:
 
 
 METADATA = ("description", "version", "tags", "annotations")
-DEFAULTS = {one.name: one.default for one in fields(Manifest) if one.name in METADATA}
+DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Manifest)}
 
 
 def differences(before: Manifest, after: Manifest) -> tuple[str, ...]:

@@ -320,6 +320,12 @@ class ProviderDocument(Document):
     kind: Literal["Provider"]
     spec: ProviderSpec
 
+    @model_validator(mode="after")
+    def _one_name(self) -> "ProviderDocument":
+        if self.spec.provider.name not in {None, self.metadata.name}:
+            raise ValueError("spec.provider.name: must be the name in the metadata")
+        return self
+
 
 class SecretDocument(Document):
     kind: Literal["Secret"]

@@ -133,7 +133,7 @@ class LlmClientLimits(Part):
     input_characters: Annotated[int, Field(ge=1, le=75_000)] | None = Field(
         LIMITS.input_characters, description="Longest question."
     )
-    tool_rounds: Annotated[int, Field(ge=0, le=32)] | None = Field(
+    tool_rounds: Annotated[int, Field(ge=0, le=16)] | None = Field(
         LIMITS.tool_rounds, description="Rounds of tool calls of one turn; 0 allows none."
     )
 

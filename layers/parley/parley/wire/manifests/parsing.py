@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -22,6 +23,7 @@ UNSUPPORTED = {
     "Prompt": "a session is not described, it is chatted",
     "Chat": "a session is not described, it is chatted",
 }
+OF_SEVERAL = re.compile(r"[A-Za-z.]+: ")
 KINDS = {kind.value: kind for kind in ManifestKind} | {"Chatbot": ManifestKind.LLM_CLIENT}
 # null here says something else than nothing: the provider's own temperature.
 NULL_IS_SAID = "default_temperature"
@@ -119,11 +121,9 @@ def _problem(model: type[Document], error: Any) -> str:
     if error["input"] is None and kind != "missing":
         return f"{path}: must not be null"
     words = WORDS.get(kind) or _plain(error["msg"])
-    if kind == "value_error" and path:
+    if kind == "value_error" and OF_SEVERAL.match(words):
         # A rule of several fields is told by the part that has them; it says which one.
-        head, colon, rest = words.partition(": ")
-        if colon and head.isidentifier():
-            return f"{path}.{head}: {rest}"
+        return f"{path}.{words}" if path else words
     return f"{path}: {words}"
 
 

@@ -1,0 +1,204 @@
+"""What manifests say of each other: whether what they name is there, and what names them."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from parley.core.access import Principal
+from parley.core.catalogue_manifests import with_entry
+from parley.core.errors import Invalid, TooLarge
+from parley.core.manifest import Manifest, ManifestKind
+from parley.core.model import Catalogue
+from parley.usecases.catalogue import Models, check_size
+from parley.usecases.manifest_stores import KeyManifests, ManifestStore
+
+PAGE = 100
+MODELS_CAP = 100
+PROVIDERS_CAP = 50
+
+
+@dataclass
+class Draft:
+    """The account as it will be once the manifests looked at so far are applied."""
+
+    principal: Principal
+    stores: Mapping[ManifestKind, ManifestStore]
+    models: Models
+    keys: KeyManifests
+    planned: dict[tuple[ManifestKind, str], Manifest] = field(default_factory=dict)
+    _catalogue: Catalogue | None = None
+
+    async def plan(self, manifest: Manifest) -> None:
+        """Go on as if this one were applied; raises TooLarge for a catalogue that is too large."""
+        self.planned[manifest.kind, manifest.name] = manifest
+        if manifest.kind in {ManifestKind.PROVIDER, ManifestKind.MODEL}:
+            self._catalogue = with_entry(await self.catalogue(), manifest)
+            check_size(self._catalogue)
+
+    async def catalogue(self) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = await self.models.catalogue(self.principal.account)
+        return self._catalogue
+
+    async def find(self, kind: ManifestKind, name: str) -> Manifest | None:
+        planned = self.planned.get((kind, name))
+        return planned or await self.stores[kind].find(self.principal, kind, name)
+
+    async def missing(self, path: str, kind: ManifestKind, name: str) -> list[str]:
+        """The problem of naming something that is not there; none if it is."""
+        if await self.find(kind, name):
+            return []
+        return [f"{path}: there is no {kind} {name}; apply it first, or before in the same call"]
+
+    async def problems(self, before: Manifest | None, after: Manifest) -> list[str]:
+        """What is wrong with a manifest in this account; each with its path."""
+        rules = {
+            ManifestKind.ACCOUNT: self._account,
+            ManifestKind.API_KEY: self._api_key,
+            ManifestKind.LLM_CLIENT: self._llm_client,
+            ManifestKind.SECRET: self._value,
+            ManifestKind.PROVIDER: self._provider,
+            ManifestKind.MODEL: self._model,
+        }
+        rule = rules.get(after.kind)
+        return await rule(before, after) if rule else []
+
+    async def _value(self, before: Manifest | None, after: Manifest) -> list[str]:
+        if before or after.secret:
+            return []
+        return ["spec.config.value: must be given, for the Secret is new"]
+
+    async def _account(self, _before: Manifest | None, after: Manifest) -> list[str]:
+        found = []
+        if after.at("accountNumber") not in {None, self.principal.account}:
+            found.append("spec.accountNumber: must be the account's own, which never changes")
+        kind = ManifestKind.ACCOUNT
+        stored = (await self.stores[kind].page(self.principal, kind, 1, "")).items
+        names = {one.name for one in (*stored, *self.planned.values()) if one.kind is kind}
+        if names - {after.name}:
+            found.append(f"metadata.name: the account is described already, as {min(names)}")
+        return found
+
+    async def _api_key(self, before: Manifest | None, after: Manifest) -> list[str]:
+        spec = after.spec
+        if before and before.spec["active"]:
+            found = [
+                f"spec.{name}: a key cannot be changed; delete it and apply it again"
+                for name in ("user", "role", "llmClient")
+                if spec.get(name) != before.spec.get(name)
+            ]
+            if not spec["active"] and await self.keys.is_own(self.principal, after.name):
+                found.append("spec.active: a key cannot revoke itself")
+            return found
+        if not spec["active"]:
+            return [] if before else ["spec.active: there is no such key to revoke"]
+        if "llmClient" not in spec:
+            return []
+        return await self.missing("spec.llmClient", ManifestKind.LLM_CLIENT, spec["llmClient"])
+
+    async def _llm_client(self, _before: Manifest | None, after: Manifest) -> list[str]:
+        found = []
+        twin = swapped(after.name)
+        if twin != after.name and await self.find(ManifestKind.LLM_CLIENT, twin):
+            found.append(f"metadata.name: LLMClient {twin} has the same label in its host")
+        for place, plugin in enumerate(after.spec.get("plugins", ())):
+            found += await self.missing(f"spec.plugins.{place}", ManifestKind.PLUGIN, plugin)
+        if key := after.spec.get("apiKey"):
+            stored = await self.find(ManifestKind.API_KEY, key)
+            if stored is None or not stored.spec["active"]:
+                found.append(f"spec.apiKey: there is no active ApiKey {key}")
+        return found + await self._answers(after)
+
+    async def _answers(self, after: Manifest) -> list[str]:
+        """Without provider and model it is whatever the default is by then."""
+        provider = after.at("config", "provider") or ""
+        model = after.at("config", "defaultModel") or ""
+        if not provider and not model:
+            return []
+        catalogue = await self.catalogue()
+        if provider and catalogue.provider(provider) is None:
+            return [f"spec.config.provider: there is no Provider {provider}, nor one built in"]
+        try:
+            catalogue.resolve_with(provider, model)
+        except Invalid:
+            if provider:
+                return [f"spec.config.defaultModel: must be given: {provider} has no default_model"]
+            return [
+                f"spec.config.defaultModel: there is no Model {model}, and no provider is named"
+            ]
+        return []
+
+    async def _provider(self, before: Manifest | None, after: Manifest) -> list[str]:
+        catalogue = await self.catalogue()
+        if before is None and len(catalogue.providers) >= PROVIDERS_CAP:
+            return [f"metadata.name: an account may have {PROVIDERS_CAP} Providers"]
+        return await self._secret(before, after, "provider", "api_key")
+
+    async def _model(self, before: Manifest | None, after: Manifest) -> list[str]:
+        if before is None and len((await self.catalogue()).models) >= MODELS_CAP:
+            return [f"metadata.name: an account may have {MODELS_CAP} Models"]
+        return await self._secret(before, after, "secret")
+
+    async def _secret(self, before: Manifest | None, after: Manifest, *path: str) -> list[str]:
+        """A secret that was put into the parameter store by other means stays good."""
+        name = after.at(*path)
+        if not name or (before and before.at(*path) == name):
+            return []
+        return await self.missing(".".join(("spec", *path)), ManifestKind.SECRET, name)
+
+    async def fits(self, manifest: Manifest) -> list[str]:
+        """Plan it; the problem of a catalogue that gets too large by it."""
+        try:
+            await self.plan(manifest)
+        except TooLarge as error:
+            return [f"spec: {error}"]
+        return []
+
+
+def swapped(name: str) -> str:
+    """The other name that has the same label in a host."""
+    return name.replace("_", "-") if "_" in name else name.replace("-", "_")
+
+
+async def uses(draft: Draft, manifest: Manifest) -> list[str]:
+    """What would miss a thing if it were deleted, e.g. `LLMClient stackademy`."""
+    name = manifest.name
+    match manifest.kind:
+        case ManifestKind.SECRET:
+            catalogue = await draft.catalogue()
+            providers = [
+                f"Provider {one.name}" for one in catalogue.providers if one.secret == name
+            ]
+            return providers + [f"Model {one.id}" for one in catalogue.models if one.secret == name]
+        case ManifestKind.USER:
+            keys = await draft.keys.page(draft.principal, ManifestKind.API_KEY, 1_000_000, "")
+            return [
+                f"ApiKey {key.name or key.status['id']}"
+                for key in keys.items
+                if key.spec["user"] == name and key.spec["active"]
+            ]
+        case ManifestKind.PLUGIN | ManifestKind.PROVIDER | ManifestKind.MODEL:
+            clients = [one async for one in every_client(draft)]
+            return [f"LLMClient {one.name}" for one in clients if _names(one, manifest)]
+        case _:
+            return []
+
+
+def _names(client: Manifest, manifest: Manifest) -> bool:
+    provider = client.at("config", "provider")
+    if manifest.kind is ManifestKind.PLUGIN:
+        return manifest.name in client.spec.get("plugins", ())
+    if manifest.kind is ManifestKind.PROVIDER:
+        return bool(provider == manifest.name)
+    return not provider and bool(client.at("config", "defaultModel") == manifest.name)
+
+
+async def every_client(draft: Draft) -> AsyncIterator[Manifest]:
+    """The llm_clients of the account, a page at a time."""
+    kind, after = ManifestKind.LLM_CLIENT, ""
+    while True:
+        page = await draft.stores[kind].page(draft.principal, kind, PAGE, after)
+        for one in page.items:
+            yield one
+        after = page.after
+        if not after:
+            return
