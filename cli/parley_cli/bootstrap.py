@@ -4,13 +4,14 @@ There is no call of the API for this: whoever may write to the stack's table may
 account, and nobody else.
 """
 
+import contextlib
 from dataclasses import dataclass, replace
 
 from parley.adapters.dynamodb_accounts import DynamoCatalogues, DynamoKeys
 from parley.adapters.dynamodb_table import Table, dynamodb_calls
 from parley.adapters.system import RandomIds, SystemClock
 from parley.core.access import ApiKey, KeyRole, checked_id
-from parley.core.errors import Busy, Conflict, Invalid, Unavailable
+from parley.core.errors import Busy, Conflict, Invalid, TransitionRefused, Unavailable
 from parley.core.model import Model
 from parley.usecases.keys import issue
 
@@ -18,6 +19,7 @@ from parley_cli.aws import Stack, aws_errors, client
 from parley_cli.errors import Refused, Unreachable, Usage
 
 DEFAULT_PREFIX = "/parley"
+CATALOGUE_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,11 @@ async def _add_model(
         provider_model=first.name,
         secret=first.id if first.key else "",
     )
-    stored = await catalogues.catalogue(account)
-    others = tuple(other for other in stored.models if other.id != first.id)
-    default = not any(other.default for other in others)
-    models = (*others, replace(model, default=default))
-    await catalogues.put_catalogue(account, replace(stored, models=models))
+    for _ in range(CATALOGUE_TRIES):
+        stored = await catalogues.catalogue(account)
+        others = tuple(other for other in stored.models if other.id != first.id)
+        default = not any(other.default for other in others)
+        models = (*others, replace(model, default=default))
+        with contextlib.suppress(TransitionRefused):  # somebody else changed it meanwhile
+            return await catalogues.put_catalogue(account, replace(stored, models=models))
+    raise Busy("the catalogue is being changed by somebody else")

@@ -7,8 +7,14 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 from parley.adapters.aws import AwsCalls
-from parley.adapters.secrets import CACHE_SECONDS, ParameterStoreSecrets, parameter_store_calls
-from parley.core.errors import ProviderFailed
+from parley.adapters.secrets import (
+    CACHE_SECONDS,
+    VALUE_LIMIT_BYTES,
+    ParameterStoreSecrets,
+    ParameterStoreWriter,
+    parameter_store_calls,
+)
+from parley.core.errors import Invalid, ProviderFailed
 
 A = "1111-1111-1111"
 B = "2222-2222-2222"
@@ -133,3 +139,61 @@ async def test_a_store_that_cannot_say_is_retried_and_not_quoted(clock, error):
 def test_no_client_is_made_before_the_first_call(clock, monkeypatch):
     monkeypatch.setattr("parley.adapters.secrets.Session", None)
     ParameterStoreSecrets("/p", parameter_store_calls(), clock)
+
+
+@pytest.fixture
+def writer(ssm) -> ParameterStoreWriter:
+    return ParameterStoreWriter("/parley/dev/", parameter_store_calls())
+
+
+async def test_a_secret_that_was_put_is_stored_encrypted_and_found(ssm, writer, secrets, clock):
+    await writer.put_secret(A, "openai", "sk-old")
+    await writer.put_secret(B, "openai", "sk-b")
+    await writer.put_secret(A, "openai", "sk-new")
+
+    assert await secrets.secret(A, "openai") == "sk-new"
+    assert await secrets.secret(B, "openai") == "sk-b"
+    stored = ssm.get_parameter(Name=f"/parley/dev/{A}/openai", WithDecryption=False)["Parameter"]
+    assert stored["Type"] == "SecureString"
+    assert stored["Value"] != "sk-new"
+
+
+async def test_a_secret_that_was_deleted_is_gone(writer, secrets):
+    await writer.put_secret(A, "openai", "sk-a")
+    await writer.delete_secret(A, "openai")
+    await writer.delete_secret(A, "openai")
+    assert (await failure(secrets, A, "openai")).reason == "secret_missing"
+
+
+@pytest.mark.parametrize("value", ["", "é" * (VALUE_LIMIT_BYTES // 2) + "x"])
+async def test_a_value_that_cannot_be_stored_is_refused(writer, secrets, value):
+    with pytest.raises(Invalid):
+        await writer.put_secret(A, "openai", value)
+    assert (await failure(secrets, A, "openai")).reason == "secret_missing"
+
+
+async def test_a_refused_value_is_not_quoted():
+    class Client:
+        def put_parameter(self, **asked: Any) -> dict[str, Any]:
+            error = {"Code": "ValidationException", "Message": f"no good: {asked['Value']}"}
+            raise ClientError({"Error": error}, "PutParameter")
+
+    with pytest.raises(Invalid) as caught:
+        await ParameterStoreWriter("/p", AwsCalls(Client, 1)).put_secret(A, "x", "sk-a")
+    assert "sk-a" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+async def test_a_store_that_refuses_for_another_reason_is_no_success():
+    class Client:
+        def put_parameter(self, **_: Any) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutParameter")
+
+        def delete_parameter(self, **_: Any) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "DeleteParameter")
+
+    writer = ParameterStoreWriter("/p", AwsCalls(Client, 1))
+    with pytest.raises(ClientError):
+        await writer.put_secret(A, "x", "sk-a")
+    with pytest.raises(ClientError):
+        await writer.delete_secret(A, "x")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from parley.core.errors import ProviderFailed
 from parley.core.prompt import Usage
+from parley.core.thread import ToolCall
 from parley.ports import Finished, ProviderRequest, TextDelta
 
 from tests.fakes.clock import VirtualClock
@@ -41,6 +42,15 @@ class End:
     usage: Usage | None = USAGE
 
 
+@dataclass(frozen=True)
+class Ask:
+    """The end of a round: the model wants these called, each (name, arguments)."""
+
+    calls: tuple[tuple[str, str], ...] = (("calculator", "{}"),)
+    finish_reason: str = "tool_calls"
+    usage: Usage | None = USAGE
+
+
 class Bug(Exception):
     """An error that nobody expects."""
 
@@ -50,7 +60,7 @@ class Break:
     """An error that no adapter should let through."""
 
 
-Step = Say | Wait | Fail | Cut | End | Break
+Step = Say | Wait | Fail | Cut | End | Ask | Break
 Script = Sequence[Step]
 
 SILENT = Wait(SILENCE)
@@ -87,6 +97,13 @@ class ScriptedProvider:
                         )
                     case End(finish_reason, usage):
                         yield Finished(finish_reason, usage)
+                    case Ask(calls, finish_reason, usage):
+                        number = len(self.requests)
+                        wanted = (
+                            ToolCall(f"call_{number}_{place}", *call)
+                            for place, call in enumerate(calls, 1)
+                        )
+                        yield Finished(finish_reason, usage, tuple(wanted))
                     case Cut():
                         return
                     case Break():
@@ -103,7 +120,7 @@ class ScriptedProvider:
 
 
 class FakeSecrets:
-    """`ports.Secrets`."""
+    """`ports.Secrets` and `ports.SecretStore`."""
 
     def __init__(self, values: dict[tuple[str, str], str] | None = None) -> None:
         self.values = values or {}
@@ -112,3 +129,9 @@ class FakeSecrets:
         if (account, name) not in self.values:
             raise ProviderFailed("secret_missing", f"no secret {name}", retryable=False)
         return self.values[account, name]
+
+    async def put_secret(self, account: str, name: str, value: str) -> None:
+        self.values[account, name] = value
+
+    async def delete_secret(self, account: str, name: str) -> None:
+        self.values.pop((account, name), None)

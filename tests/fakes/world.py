@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from parley.adapters.memory import (
     MemoryAccounts,
     MemoryPrompts,
+    MemoryResources,
     MemoryState,
     MemorySubscribers,
     MemoryThreads,
@@ -15,6 +16,7 @@ from parley.core.access import KeyRole, Principal
 from parley.core.model import Catalogue, Model
 from parley.core.policy import Policy
 from parley.core.prompt import OpenTurn, Prompt
+from parley.core.resource import Kind, Resource
 from parley.core.thread import ANSWER, Message
 from parley.ports import Connection, WakeUp
 from parley.usecases.accept import Accept, NewPrompt
@@ -29,6 +31,7 @@ from parley.usecases.keys import Authenticate, Keys
 from parley.usecases.observing import Silent
 from parley.usecases.read import ReadPrompts
 from parley.usecases.run import Again, Done, Run
+from parley.usecases.setups import Setups
 from parley.usecases.stream import Stream
 from parley.usecases.sweep import Sweep
 
@@ -37,6 +40,7 @@ from tests.fakes.clock import FakeIds, VirtualClock
 from tests.fakes.provider import FakeSecrets, ScriptedProvider
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.queue import FakeDeadLetters, FakeQueue
+from tests.fakes.tools import FakeTools
 
 T = TypeVar("T")
 
@@ -66,7 +70,9 @@ class World:
         self.publisher = FakePublisher(self.clock)
         self.provider = ScriptedProvider(self.clock)
         self.secrets = FakeSecrets()
-        self.accounts = MemoryAccounts()
+        self.resources = MemoryResources()
+        self.tools = FakeTools(self.clock)
+        self.accounts = MemoryAccounts(self.clock.now, self.resources)
         self.accounts.catalogues[ACCOUNT] = Catalogue((MODEL,))
         self.accounts.catalogues[OTHER_ACCOUNT] = Catalogue((MODEL,))
         self.memory = MemorySubscribers(self.clock.now)
@@ -81,9 +87,12 @@ class World:
         publisher = self._port(self.publisher, "publisher")
         provider = self._port(self.provider, "provider")
         secrets = self._port(self.secrets, "secrets")
+        resources = self._port(self.resources, "resources")
+        tools = self._port(self.tools, "tools")
         clock, ids, figures = self.clock, self.ids, self.policy
 
         self.models = Models(accounts, clock.monotonic)
+        self.setups = Setups(accounts, resources, clock.monotonic)
         self.ending = Ending(prompts, threads, subscribers, publisher, wake_ups, clock, figures)
         self.accept = Accept(prompts, self.models, wake_ups, clock, ids, figures)
         self.cancel = Cancel(prompts, self.ending, clock, figures)
@@ -101,7 +110,17 @@ class World:
             prompts, threads, self.ending, self.delete_thread, letters, clock, figures, Silent()
         )
         attempts = AttemptPorts(
-            prompts, threads, subscribers, self.models, secrets, provider, publisher, clock, figures
+            prompts,
+            threads,
+            subscribers,
+            self.models,
+            secrets,
+            provider,
+            publisher,
+            clock,
+            figures,
+            self.setups,
+            tools,
         )
         self.run = Run(attempts, self.ending, letters, ids, Silent())
 
@@ -171,6 +190,13 @@ class World:
         """Accept a prompt."""
         new = NewPrompt(text or f"ask {prompt_id}", prompt_id, thread_id, **fields)
         return await self.clock.run(self.accept(who, new))
+
+    def describe(self, kind: Kind, name: str, *, number: int = 1, **spec: Any) -> Resource:
+        """What a manifest says, stored."""
+        now = self.clock.now()
+        resource = Resource(ACCOUNT, kind, name, now, now, spec=spec, number=number)
+        self.resources.stored[ACCOUNT, kind, name] = resource
+        return resource
 
     def prompt(self, prompt_id: str, account: str = ACCOUNT) -> Prompt:
         return self.state.prompts[account, prompt_id]

@@ -1,13 +1,14 @@
-"""The secrets port over the parameter store of Systems Manager."""
+"""The secrets ports over the parameter store of Systems Manager."""
 
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parley.adapters.aws import AwsCalls, client_config, error_code
-from parley.core.errors import Busy, ProviderFailed, Unavailable
+from parley.core.errors import Busy, Invalid, ProviderFailed, Unavailable
 from parley.ports import Clock
 
 CACHE_SECONDS = 60.0
+VALUE_LIMIT_BYTES = 4096
 MISSING = frozenset({"ParameterNotFound", "ParameterVersionNotFound", "ValidationException"})
 
 
@@ -55,6 +56,42 @@ class ParameterStoreSecrets:
             raise _unavailable() from error
         value: str = answer["Parameter"]["Value"]
         return value.strip()
+
+
+class ParameterStoreWriter:
+    """`ports.SecretStore`: puts secrets where `ParameterStoreSecrets` finds them.
+
+    Encrypted with the account's own key of the parameter store (KMS).
+    """
+
+    def __init__(self, prefix: str, calls: AwsCalls) -> None:
+        self._prefix = prefix.rstrip("/")
+        self._calls = calls
+
+    async def put_secret(self, account: str, name: str, value: str) -> None:
+        """Store or replace; raises Invalid for an empty value or one over 4 KB."""
+        if not 0 < len(value.encode()) <= VALUE_LIMIT_BYTES:
+            raise Invalid(f"a secret must have 1 to {VALUE_LIMIT_BYTES} bytes")
+        try:
+            await self._calls.call(
+                "put_parameter",
+                Name=f"{self._prefix}/{account}/{name}",
+                Value=value,
+                Type="SecureString",
+                Overwrite=True,
+            )
+        except ClientError as error:
+            # AWS may quote the value that it refuses, so its words end here.
+            if error_code(error) == "ValidationException":
+                raise Invalid("the parameter store refuses this name or value") from None
+            raise
+
+    async def delete_secret(self, account: str, name: str) -> None:
+        try:
+            await self._calls.call("delete_parameter", Name=f"{self._prefix}/{account}/{name}")
+        except ClientError as error:
+            if error_code(error) not in MISSING:
+                raise
 
 
 def _unavailable() -> ProviderFailed:
