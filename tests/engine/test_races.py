@@ -299,7 +299,7 @@ async def test_a_question_added_later_is_not_seen_by_an_earlier_turn() -> None:
     await world.drain()
     first, second = world.provider.requests
     assert [message.text for message in first.messages] == ["ask a"]
-    assert [text for _, text in second.messages] == ["ask a", "An answer.", "ask b"]
+    assert [message.text for message in second.messages] == ["ask a", "An answer.", "ask b"]
 
 
 # --- cancel -----------------------------------------------------------------------------

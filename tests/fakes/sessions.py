@@ -6,6 +6,7 @@ from typing import Any
 from parley.adapters.memory import MemoryChat
 from parley.core.errors import ParleyError
 from parley.core.llm_client import Limits, LlmClient, Look
+from parley.core.resource import Kind
 from parley.usecases.converse import Converse, Said, Turned
 from parley.usecases.sessions import Sessions
 
@@ -33,8 +34,10 @@ class SessionWorld(World):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        for client in (CLIENT, SIBLING):
+            self.describe(Kind.LLM_CLIENT, client.name, number=client.number)
         prompts, threads = self.accept.prompts, self.read.threads
-        self.turns = MemoryChat(self.clock.now)
+        self.turns = MemoryChat()
         self.sessions = Sessions(prompts, threads, self.delete_thread, self.clock, self.ids)
         self.converse = Converse(
             accept=self.accept,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from parley.adapters.open_meteo import OpenMeteo
 from parley.adapters.openai_provider import OpenAIProvider
 from parley.adapters.secrets import ParameterStoreSecrets, parameter_store_calls
 from parley.adapters.sqs import SqsDeadLetters, SqsReceipts
@@ -13,6 +14,8 @@ from parley.settings import RunnerSettings
 from parley.usecases.attempt import AttemptPorts
 from parley.usecases.catalogue import Models
 from parley.usecases.run import Run
+from parley.usecases.setups import Setups
+from parley.usecases.tools import Toolbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ def runner_engine(settings: RunnerSettings) -> Runner:
         publisher=made.publisher,
         clock=made.clock,
         policy=made.policy,
+        setups=Setups(made.catalogues, made.resources, memory.monotonic),
+        tools=Toolbox(made.clock, OpenMeteo(memory)),
     )
     run = Run(
         ports=ports,

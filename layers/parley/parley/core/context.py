@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
-from parley.core.thread import Message, Role
+from parley.core.thread import QUESTION, REPLACES, Message, Role
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -25,6 +25,14 @@ def estimated_tokens(text: str) -> int:
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
+def message_tokens(message: Message) -> int:
+    """What a message adds to a request. A round's own text is part of its answer's."""
+    if message.role is not Role.TOOL:
+        return estimated_tokens(message.text)
+    parts = (part for call in message.calls for part in (call.name, call.arguments, call.result))
+    return sum(map(estimated_tokens, parts))
+
+
 async def build_context(
     newest_first: AsyncIterable[Message], turn: int, budget: ContextBudget
 ) -> list[Message]:
@@ -33,17 +41,50 @@ async def build_context(
     Takes from `newest_first` until the budget is filled and reads no further, so the cost
     does not grow with the thread. The question itself always goes, whatever its size. A
     later question already stored is never seen: the reader starts at `turn`. An answer
-    whose question did not fit is dropped, for a context starts with a question.
+    whose question did not fit is dropped, for a context starts with a question. A turn
+    that an edit has replaced is left out, even if the edit was edited itself.
+
+    A round of tool calls is one message, so that a call and its result stay together. It
+    goes only between its question and its answer; one that does not fit is left out alone,
+    for the answer says what came of it.
     """
     taken: list[Message] = []
+    replaced: set[int] = set()
     tokens = 0
     async for message in newest_first:
-        too_old = message.turn <= turn - budget.turns
-        tokens += estimated_tokens(message.text)
-        if taken and (too_old or tokens > budget.tokens):
+        cost = message_tokens(message)
+        fits = not taken or tokens + cost <= budget.tokens
+        if taken and message.turn <= turn - budget.turns:
             break
-        taken.append(message)
-    while len(taken) > 1 and taken[-1].role is Role.ASSISTANT:
-        taken.pop()
+        left_out = message.turn in replaced or (message.role is Role.TOOL and not fits)
+        if not left_out and not fits:
+            break
+        # Newest first, the question that replaces a turn comes before that turn.
+        replaced.add(_replaces(message))
+        if not left_out:
+            taken.append(message)
+            tokens += cost
     taken.reverse()
-    return taken
+    return _begun_with_a_question(_without_orphans(taken))
+
+
+def _replaces(message: Message) -> int:
+    """The turn whose place a question takes, or 0. Only an earlier one can be replaced."""
+    text = message.meta.get(REPLACES, "") if message.part == QUESTION else ""
+    turn = int(text) if text.isascii() and text.isdigit() else 0
+    return turn if turn < message.turn else 0
+
+
+def _without_orphans(messages: list[Message]) -> list[Message]:
+    """Without rounds whose question or answer is not there: they may have been deleted."""
+    asked = {m.turn for m in messages if m.role is Role.USER}
+    answered = {m.turn for m in messages if m.role is Role.ASSISTANT}
+    whole = asked & answered
+    return [m for m in messages if m.role is not Role.TOOL or m.turn in whole]
+
+
+def _begun_with_a_question(messages: list[Message]) -> list[Message]:
+    start = 0
+    while start < len(messages) - 1 and messages[start].role is not Role.USER:
+        start += 1
+    return messages[start:]

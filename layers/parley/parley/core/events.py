@@ -6,16 +6,19 @@ same way; their published schema is in `wire.frames`. Offsets count code points.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from parley.core.prompt import Prompt
-from parley.core.thread import Message
+from parley.core.thread import Message, Role, ToolCall
 
 # API Gateway sends a message over 32 KB as several WebSocket frames and refuses one over
 # 128 KB. Deltas are split; other frames are cut and say so.
 FRAME_BYTES = 32 * 1024
 DELTA_BYTES = 30 * 1024
 QUOTES = 2  # around a text in JSON
+# How much of a call's arguments followers are told, in bytes.
+ARGUMENTS_TOLD = 2048
 
 Frame = dict[str, Any]
 
@@ -46,8 +49,49 @@ def prompt_state(prompt: Prompt) -> Frame:
     }
 
 
+def tool_frame(prompt: Prompt, number: int, call: ToolCall, offset: int, *, done: bool) -> Frame:
+    """A call of a tool has started or is done, in round `number`, after `offset` of the text."""
+    return {
+        "type": "tool",
+        "threadId": prompt.thread_id,
+        "promptId": prompt.id,
+        "attempt": prompt.run_count,
+        "round": number,
+        "callId": call.id,
+        "name": call.name,
+        "arguments": _cut(call.arguments, ARGUMENTS_TOLD),
+        "state": "done" if done else "started",
+        "outcome": call.outcome,
+        "milliseconds": call.milliseconds,
+        "size": len(call.result.encode(errors="replace")),
+        "offset": offset,
+    }
+
+
+def _call_state(call: ToolCall, arguments_bytes: int) -> Frame:
+    return {
+        "id": call.id,
+        "name": call.name,
+        "arguments": _cut(call.arguments, arguments_bytes),
+        "outcome": call.outcome,
+        "milliseconds": call.milliseconds,
+        "size": len(call.result.encode(errors="replace")),
+    }
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode(errors="replace")[:size].decode(errors="ignore")
+
+
 def message_state(message: Message) -> Frame:
-    """A message as followers get it."""
+    """A message as followers get it. A round of tool calls has them instead of a text."""
+    if message.role is Role.TOOL:
+        calls = [_call_state(call, ARGUMENTS_TOLD) for call in message.calls]
+        return _state(replace(message, text="")) | {"calls": calls}
+    return _state(message)
+
+
+def _state(message: Message) -> Frame:
     return {
         "id": message.id,
         "threadId": message.thread_id,
@@ -74,11 +118,25 @@ def message_frame(message: Message) -> Frame:
 
 def cut_message(message: Message, excess: int) -> Frame:
     """The message with at least `excess` encoded bytes less text, flagged as truncated."""
+    if message.role is Role.TOOL:
+        return _cut_round(message, excess)
     raw = json.dumps(message.text, ensure_ascii=False).encode()
     kept = message.text
     while kept and len(json.dumps(kept, ensure_ascii=False).encode()) > len(raw) - excess - 8:
         kept = kept[: len(kept) * 9 // 10]
     return message_state(message) | {"text": kept, "truncated": True}
+
+
+def _cut_round(message: Message, excess: int) -> Frame:
+    """The round without arguments, then without its last calls."""
+    whole = message_state(message)
+    room = len(encoded(whole)) - excess
+    calls = [_call_state(call, 0) for call in message.calls]
+    while True:
+        cut = whole | {"calls": calls, "truncated": True}
+        if not calls or len(encoded(cut)) <= room:
+            return cut
+        calls = calls[:-1]
 
 
 def delta_frames(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parley.core.functions.spec import FunctionSpec, failed, quoted
+from parley.core.resource import Resource
 
 ALWAYS = "always"
 SEARCH_TERMS = "search_terms"
@@ -47,6 +48,25 @@ class StaticPlugin:
     def tool_name(self) -> str:
         """What the model calls it by."""
         return f"{TOOL_PREFIX}{self.number:010}"
+
+
+def plugin_of(resource: Resource) -> StaticPlugin:
+    """The plugin that a validated Plugin manifest describes."""
+    selector: dict[str, Any] = resource.spec.get("selector") or {}
+    prompt: dict[str, Any] = resource.spec.get("prompt") or {}
+    data: dict[str, Any] = resource.spec.get("data") or {}
+    return StaticPlugin(
+        name=resource.name,
+        number=resource.number,
+        description=data.get("description") or resource.description,
+        directive=selector.get("directive") or ALWAYS,
+        search_terms=tuple(selector.get("searchTerms") or ()),
+        system_role=prompt.get("systemRole") or "",
+        model=prompt.get("model") or "",
+        temperature=prompt.get("temperature"),
+        max_tokens=prompt.get("maxTokens") or 0,
+        static_data=data.get("staticData") or {},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,15 @@ def answer_id(prompt_id: str, turn: int) -> str:
     return f"msg_{prompt_id}.{turn}"
 
 
+def round_id(prompt_id: str, turn: int, number: int) -> str:
+    """The id of an answer's round of tool calls, derived like the answer's."""
+    return f"{answer_id(prompt_id, turn)}.{number}"
+
+
+# Between the texts of two rounds in the answer that they make together.
+ROUNDS_APART = "\n\n"
+
+
 def rendered_size(template: str, text: str) -> int:
     """The UTF-8 bytes of `render`'s result, known without making it."""
     places = template.count(PLACEHOLDER)

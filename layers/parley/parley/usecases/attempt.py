@@ -6,26 +6,20 @@ canceled before anything is written. Canceling a task closes the provider's stre
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+import json
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parley.core.access import TEXT_LIMIT_BYTES
 from parley.core.context import build_context
 from parley.core.errors import Busy, Invalid, ProviderFailed, TransitionRefused, Unavailable
 from parley.core.events import message_frame
-from parley.core.model import Model
+from parley.core.plugin import RESULT_BYTES
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt, Status, Usage
-from parley.core.thread import (
-    COMPLETION_LIMIT_BYTES,
-    QUESTION,
-    Message,
-    render,
-    rendered_size,
-)
+from parley.core.thread import QUESTION, ROUNDS_APART, ToolCall
 from parley.ports import (
-    ChatMessage,
     Clock,
     Finished,
     Models,
@@ -35,12 +29,24 @@ from parley.ports import (
     Publisher,
     Secrets,
     SubscriberStore,
-    TextDelta,
     ThreadStore,
+    ToolResult,
+    Tools,
 )
+from parley.usecases.asking import Asking, asking, round_spoken
 from parley.usecases.delivery import Delivery
 from parley.usecases.observing import Observer
-from parley.usecases.waiting import stop
+from parley.usecases.setups import Setup, Setups
+from parley.usecases.waiting import every, stop
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round of calls, numbered from 1, with what the model said when it asked for them."""
+
+    number: int
+    text: str
+    calls: tuple[ToolCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Answered:
     text: str
     finish_reason: str
     usage: Usage | None
+    rounds: tuple[Round, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,9 @@ class LeaseLost:
 Verdict = Answered | Failed | CancelAsked | LeaseLost
 
 RENEW_AGAIN_SECONDS = 0.5
+# The rounds of a turn are written in one transaction of 4 MB at most, each an item.
+RESULTS_BYTES = 96 * 1024
+UNKNOWN_TOOL = "there is no such tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,8 @@ class AttemptPorts:
     publisher: Publisher
     clock: Clock
     policy: Policy
+    setups: Setups
+    tools: Tools
 
 
 @dataclass
@@ -106,6 +118,7 @@ class Attempt:
     first_token_at: int = 0
     delivery: Delivery = field(init=False)
     _renewals: list["asyncio.Future[Prompt]"] = field(default_factory=list)
+    _size: int = 0
 
     def __post_init__(self) -> None:
         self.delivery = Delivery(
@@ -213,23 +226,19 @@ class Attempt:
 
     async def _answer(self) -> Verdict:
         try:
-            request = await self._request()
-            return await self._stream(request)
+            return await self._converse(await self._asking())
         except ProviderFailed as failure:
             return Failed(failure)
         except (Busy, Unavailable) as error:
             return Failed(ProviderFailed("unavailable", str(error), retryable=True))
 
-    async def _request(self) -> ProviderRequest:
+    async def _asking(self) -> Asking:
         prompt, ports = self.prompt, self.ports
-        try:
-            model = await ports.models.resolve(prompt.account, prompt.model_id)
-        except Invalid as error:
-            raise ProviderFailed("unknown_model", str(error), retryable=False) from None
+        setup = await self._setup()
         context = await build_context(
             ports.threads.context(prompt.account, prompt.thread_id, prompt.turn),
             prompt.turn,
-            model.budget,
+            setup.budget,
         )
         question = next(
             (m for m in reversed(context) if (m.turn, m.part) == (prompt.turn, QUESTION)), None
@@ -237,38 +246,102 @@ class Attempt:
         if question is None:
             raise ProviderFailed("question_gone", "the question was deleted", retryable=False)
         self.delivery.open_with(message_frame(question))
-        api_key = await ports.secrets.secret(prompt.account, model.secret) if model.secret else ""
-        return _provider_request(model, api_key, question, context)
+        asked = asking(setup, question, context, ports.clock.now())
+        name = asked.request.model.secret
+        api_key = await ports.secrets.secret(prompt.account, name) if name else ""
+        return replace(asked, request=replace(asked.request, api_key=api_key))
 
-    async def _stream(self, request: ProviderRequest) -> Verdict:
-        size = 0
+    async def _setup(self) -> Setup:
+        prompt, ports = self.prompt, self.ports
+        try:
+            if prompt.client:
+                return await ports.setups.resolve(prompt.account, prompt.client)
+            return Setup(await ports.models.resolve(prompt.account, prompt.model_id))
+        except Invalid as error:
+            raise ProviderFailed("unknown_model", str(error), retryable=False) from None
+
+    async def _converse(self, asked: Asking) -> Answered:
+        """Stream, do what the model asks for, stream on, until it asks for nothing more.
+
+        After the last round the model gets no tools, so that it has to answer.
+        """
+        request, rounds, usage = asked.request, list[Round](), None
+        while True:
+            start = len(self.delivery.text)
+            finished = await self._stream(request)
+            usage = _sum(usage, finished.usage)
+            if not finished.calls or not request.tools:
+                text = self.delivery.text
+                return Answered(text, finished.finish_reason, usage, tuple(rounds))
+            said = self.delivery.text[start:].removeprefix(ROUNDS_APART if start else "")
+            calls = await self._call_tools(len(rounds) + 1, finished.calls, asked)
+            rounds.append(Round(len(rounds) + 1, said, calls))
+            request = replace(
+                request,
+                messages=(*request.messages, *round_spoken(said, calls)),
+                tools=request.tools if len(rounds) < asked.rounds else (),
+            )
+
+    async def _call_tools(
+        self, number: int, calls: Sequence[ToolCall], asked: Asking
+    ) -> tuple[ToolCall, ...]:
+        self.first_token_at = self.first_token_at or self.ports.clock.now()
+        size = min(RESULT_BYTES, RESULTS_BYTES // len(calls))
+        return tuple(await every(self._call(number, call, asked, size) for call in calls))
+
+    async def _call(self, number: int, call: ToolCall, asked: Asking, size: int) -> ToolCall:
+        """Do a call, whatever becomes of it: the model is told. At most `size` bytes of it."""
+        clock = self.ports.clock
+        self.delivery.tool(number, call, done=False)
+        start = clock.monotonic()
+        if asked.offers(call.name):
+            result = await self.ports.tools.call(call.name, call.arguments, asked.plugins)
+        else:
+            result = ToolResult(json.dumps([{"error": UNKNOWN_TOOL}]), failed=True)
+        answered = replace(
+            call,
+            result=_cut(result.text, size),
+            outcome="failed" if result.failed else "ok",
+            milliseconds=round((clock.monotonic() - start) * 1000),
+        )
+        self.delivery.tool(number, answered, done=True)
+        return answered
+
+    async def _stream(self, request: ProviderRequest) -> Finished:
+        """One stream to its end. Its text goes on after that of the rounds before."""
+        apart = ROUNDS_APART if self.delivery.text else ""
         async with contextlib.aclosing(self.ports.provider.stream(request)) as stream:
             async for event in stream:
                 if isinstance(event, Finished):
-                    return Answered(self.delivery.text, event.finish_reason, event.usage)
-                size = self._add(event, size)
-                if size >= TEXT_LIMIT_BYTES:
-                    return Answered(self.delivery.text, "length", None)
+                    return event
+                if event.text:
+                    self._add(apart + event.text)
+                    apart = ""
+                if self._size >= TEXT_LIMIT_BYTES:
+                    return Finished("length", None)
         raise ProviderFailed("cut", "the stream ended without a finish reason", retryable=True)
 
-    def _add(self, delta: TextDelta, size: int) -> int:
-        """Take a delta, cut where the text reaches the message limit; the new size in bytes."""
+    def _add(self, text: str) -> None:
+        """Take more text, cut where the whole reaches the message limit."""
         self.first_token_at = self.first_token_at or self.ports.clock.now()
-        data = delta.text.encode(errors="replace")
-        kept = data[: TEXT_LIMIT_BYTES - size]
+        data = text.encode(errors="replace")
+        kept = data[: TEXT_LIMIT_BYTES - self._size]
         self.delivery.add(kept.decode(errors="ignore"))
-        return size + len(data)
+        self._size += len(data)
 
 
-def _provider_request(
-    model: Model, api_key: str, question: Message, context: list[Message]
-) -> ProviderRequest:
-    template = question.template or model.template
-    if template:
-        if rendered_size(template, question.text) > COMPLETION_LIMIT_BYTES:
-            detail = f"the template with its prompts is over {COMPLETION_LIMIT_BYTES} bytes"
-            raise ProviderFailed("too_large", detail, retryable=False)
-        completion = render(template, question.text)
-        return ProviderRequest(model=model, api_key=api_key, completion=completion)
-    messages = tuple(ChatMessage(message.role.value, message.text) for message in context)
-    return ProviderRequest(model=model, api_key=api_key, messages=messages)
+def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
+    if one is None or other is None:
+        return one or other
+    return Usage(
+        one.prompt_tokens + other.prompt_tokens, one.completion_tokens + other.completion_tokens
+    )
+
+
+def _cut(text: str, size: int) -> str:
+    """A result that can be stored: without halves of characters, within the bound."""
+    data = text.encode(errors="replace")
+    if len(data) <= size:
+        return data.decode()
+    note = f"\n[cut: the result has {len(data)} bytes]"
+    return data[: size - len(note)].decode(errors="ignore") + note

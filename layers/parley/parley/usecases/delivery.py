@@ -1,8 +1,9 @@
-"""Deltas of one attempt on their way to the thread's followers.
+"""Deltas and tool events of one attempt on their way to the thread's followers.
 
 One pump per subscription keeps its own offset and has one post in flight, carrying
 whatever has accumulated, so a slow subscriber delays nobody. A post whose outcome is
 unknown is repeated from the same offset: no gap, and a client can discard a repeat (I3).
+A tool event has its place in the text: it goes when what stands before it has gone.
 """
 
 import asyncio
@@ -12,15 +13,25 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from parley.core.errors import Busy, Unavailable
-from parley.core.events import Frame, delta_frames, prompt_frame
+from parley.core.events import Frame, delta_frames, prompt_frame, tool_frame
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt
+from parley.core.thread import ToolCall
 from parley.ports import Clock, LiveText, Post, Publisher, Subscriber, SubscriberStore
 from parley.usecases.observing import Observer
 from parley.usecases.waiting import stop
 
 # A connection whose posts end in nothing known is asked again ever more seldom, down to this.
 UNKNOWN_PAUSE_SECONDS = 3.0
+
+
+@dataclass
+class _Sent:
+    """How far a subscription is: offset in the text, tool events, seconds before a repeat."""
+
+    offset: int
+    pause: float
+    events: int = 0
 
 
 @dataclass
@@ -41,6 +52,7 @@ class Delivery:
     text: str = ""
     final: Sequence[Frame] | None = None
     _opening: Sequence[Frame] = ()
+    _tool_events: list[Frame] = field(default_factory=list)
     _pumps: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _live_length: int = -1
@@ -54,6 +66,12 @@ class Delivery:
     def add(self, text: str) -> None:
         """More of the answer."""
         self.text += text
+        self._wake_pumps()
+
+    def tool(self, number: int, call: ToolCall, *, done: bool) -> None:
+        """A call of round `number` has started or is done. Later followers get it, too."""
+        offset = len(self.text)
+        self._tool_events.append(tool_frame(self.prompt, number, call, offset, done=done))
         self._wake_pumps()
 
     def _wake_pumps(self) -> None:
@@ -114,8 +132,8 @@ class Delivery:
 
         Called after a finish is committed; any other end aborts before its commit, so that
         no delta appears after a cancel was answered (I6).
-        Followers that came since the last look get the final frames alone: the answer's
-        message has the whole text.
+        Followers that came since the last look get no deltas: the answer's message has the
+        whole text.
         """
         self.final = final
         self._wake_pumps()
@@ -149,42 +167,49 @@ class Delivery:
     async def _pump(self, subscriber: Subscriber) -> None:
         while not self._opening:
             await self._moved.wait()
-        offset = self._first_offset(subscriber)
+        sent = _Sent(self._first_offset(subscriber), self.policy.delta_pause)
         if self.final is None and not await self._post_all(subscriber, self._opening):
             return
-        pause = self.policy.delta_pause
         while True:
             moved = self._moved
-            if offset < len(self.text) and not self._arrived_late(subscriber, offset):
-                end = await self._post_delta(subscriber, offset)
-                if end < 0:
+            event, text = self._next(sent)
+            if sent.offset < len(text) and not self._arrived_late(subscriber, sent.offset):
+                if not await self._post_text(subscriber, text, sent):
                     return
-                if end == offset:
-                    pause = await self._back_off(pause)
-                    continue
-                offset, pause = end, self.policy.delta_pause
-                if self.final is None:
-                    await self.clock.sleep(pause)
+            elif event is not None:
+                if not await self._post_all(subscriber, [event]):
+                    return
+                sent.events += 1
             elif self.final is not None:
                 await self._post_all(subscriber, self.final)
                 return
             else:
                 await moved.wait()
 
+    def _next(self, sent: _Sent) -> tuple[Frame | None, str]:
+        """The tool event that comes next, and the text that stands before it."""
+        if sent.events == len(self._tool_events):
+            return None, self.text
+        event = self._tool_events[sent.events]
+        return event, self.text[: event["offset"]]
+
     def _arrived_late(self, subscriber: Subscriber, offset: int) -> bool:
         """True for a follower that has seen nothing and can have the whole message at once."""
         return self.final is not None and offset == 0 and not subscriber.known
 
-    async def _post_delta(self, subscriber: Subscriber, offset: int) -> int:
-        """Post the text from `offset`; the offset to go on from, or -1 to end."""
-        frames = delta_frames(
-            self.prompt.thread_id, self.prompt.id, self.prompt.run_count, self.text, offset
-        )
+    async def _post_text(self, subscriber: Subscriber, text: str, sent: _Sent) -> bool:
+        """Post a delta of the text from where it was sent; False to end."""
+        prompt = self.prompt
+        frames = delta_frames(prompt.thread_id, prompt.id, prompt.run_count, text, sent.offset)
         frame = next(frames)
         post = await self._post(subscriber, frame)
-        if post is Post.DELIVERED:
-            return int(frame["end"])
-        return offset if post is Post.UNKNOWN else -1
+        if post is Post.UNKNOWN:
+            sent.pause = await self._back_off(sent.pause)
+        elif post is Post.DELIVERED:
+            sent.offset, sent.pause = int(frame["end"]), self.policy.delta_pause
+            if self.final is None:
+                await self.clock.sleep(sent.pause)
+        return post is not Post.GONE
 
     async def _post_all(self, subscriber: Subscriber, frames: Sequence[Frame]) -> bool:
         """Post frames in order, each until its outcome is known; False to end."""

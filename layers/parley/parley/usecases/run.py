@@ -6,7 +6,7 @@ The story of the runner, from the wake-up to the moment when its message may be 
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from parley.core import lifecycle
@@ -15,7 +15,7 @@ from parley.core.errors import Busy, ProviderFailed, TransitionRefused, Unavaila
 from parley.core.events import message_frame, prompt_frame
 from parley.core.lifecycle import Failure
 from parley.core.prompt import OpenTurn, Outcome, Prompt, Status
-from parley.core.thread import ANSWER, Message, Role, answer_id
+from parley.core.thread import ANSWER, QUESTION, Message, Role, answer_id, round_id
 from parley.ports import DeadLetter, DeadLetters, Ids, WakeUp
 from parley.usecases.attempt import (
     Answered,
@@ -24,6 +24,7 @@ from parley.usecases.attempt import (
     CancelAsked,
     Failed,
     LeaseLost,
+    Round,
     Verdict,
 )
 from parley.usecases.ending import Ending
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 COMMIT_PAUSE_SECONDS = 0.2
 CLAIM_TRIES = 3
+# Together with its calls and their results a round must fit in an item of 400 KB.
+ROUND_TEXT_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +193,12 @@ class Run:
     async def _finish(self, attempt: Attempt, answered: Answered) -> Result:
         prompts, clock = self.ports.prompts, self.ports.clock
         answer = self._message(attempt, answered.text, answered.finish_reason)
+        rounds = [self._round(attempt, one) for one in answered.rounds]
         # Repeating is safe: the answer's key is derived, and a finish that took effect is
         # recognised by it (I2).
         prompt = await self._write(
-            attempt, lambda: prompts.finish(attempt.prompt, clock.now(), answer, answered.usage)
+            attempt,
+            lambda: prompts.finish(attempt.prompt, clock.now(), answer, answered.usage, rounds),
         )
         self.observer.completed(prompt)
         # At once, and each whatever becomes of the other: slow followers delay no next turn.
@@ -257,6 +262,18 @@ class Run:
                 await self.ports.clock.sleep(COMMIT_PAUSE_SECONDS)
                 if not attempt.valid():
                     raise LeaseOver from None
+
+    def _round(self, attempt: Attempt, one: Round) -> Message:
+        """A round as it is stored; a long text is cut, for the answer has it whole."""
+        prompt = attempt.prompt
+        text = one.text.encode()[:ROUND_TEXT_BYTES].decode(errors="ignore")
+        return replace(
+            self._message(attempt, text, ""),
+            part=QUESTION + one.number,
+            id=round_id(prompt.id, prompt.turn, one.number),
+            role=Role.TOOL,
+            calls=one.calls,
+        )
 
     def _message(
         self, attempt: Attempt, text: str, finish_reason: str, *, partial: bool = False
