@@ -212,6 +212,53 @@ def test_what_is_said_is_shown_as_it_was_said(ours: Ours, text: str, word: str) 
     expect(ours.messages.locator("img")).to_have_count(0)
 
 
+def test_nothing_that_a_model_says_runs_or_loads(ours: Ours, model: Model, word: str) -> None:
+    evil = "<script>alert(1)</script> <img src=x onerror=alert(2)> ![i](https://example.com/i.png)"
+    model.told(word, answer=f"{evil} [click](javascript:alert(3)) and that was {word}")
+    dialogs: list[str] = []
+    ours.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+
+    ours.ask(f"Attack {word}")
+
+    answer = ours.said("assistant", f"and that was {word}", "done")
+    expect(answer).to_have_count(1)
+    expect(answer.locator("script, img, [onerror]")).to_have_count(0)
+    expect(answer.get_by_text("click")).not_to_have_attribute("href", re.compile("javascript"))
+    asked = [request.url for request in ours.window.requests]
+    assert not [url for url in asked if "example.com" in url]
+    assert dialogs == []
+
+
+def test_the_page_may_load_and_be_framed_by_nothing_else(
+    open_window: OpenWindow, plain: LlmClient
+) -> None:
+    window = open_window()
+    answer = window.page.goto(plain.url)
+    assert answer
+    policy = answer.headers["content-security-policy"]
+
+    directives = dict(one.strip().partition(" ")[::2] for one in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"] == "'self'"
+    assert directives["frame-ancestors"] == "'self'"
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    Ours(window).ready()
+
+
+def test_a_text_that_is_too_long_is_kept_back(ours: Ours, plain: LlmClient) -> None:
+    limit = plain.config()["limits"]["input_characters"]
+
+    ours.composer.fill("x" * (limit + 1))
+    expect(ours.send_button).to_be_disabled()
+    expect(ours.page.get_by_text("1 characters too many")).to_be_visible()
+    ours.composer.press("Enter")
+    expect(ours.messages).to_have_count(0)
+    ours.composer.fill("x" * limit)
+
+    expect(ours.send_button).to_be_enabled()
+
+
 def test_a_tools_work_is_folded_and_can_be_looked_into(
     open_window: OpenWindow, weather: LlmClient, word: str
 ) -> None:
