@@ -30,6 +30,14 @@ def test_a_place_is_found_by_its_whole_name(others, name):
     assert best([*nowhere, texas], asked, qualifiers) == texas
 
 
+def test_a_larger_place_with_a_longer_name_is_not_meant():
+    larger, meant, smaller = (
+        Place(name, 1.0, number) for number, name in enumerate(("South Paris", "Paris", "PARIS"))
+    )
+    assert best([larger, meant, smaller], "paris", ()) == meant
+    assert best([larger], "paris", ()) == larger
+
+
 def test_every_state_is_known_by_its_letters():
     for code, states in STATES.items():
         for letters, name in states.items():

@@ -65,9 +65,8 @@ def _said_of(place: Place, wanted: Sequence[str]) -> int:
 
 def _folded(text: str) -> str:
     """For comparing: without case, accents, dots and spaces."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(letter for letter in apart if not unicodedata.combining(letter))
-    return NOT_WORD.sub("", letters)
+    # Decomposed, an accent is a character of its own that belongs to no word.
+    return NOT_WORD.sub("", unicodedata.normalize("NFKD", text.casefold()))
 
 
 # What people write for countries besides their names and codes.
