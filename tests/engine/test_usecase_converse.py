@@ -63,11 +63,12 @@ async def test_a_turn_posted_twice_at_once_is_one_prompt(after: str) -> None:
     world = SessionWorld()
     key = await world.opened()
     hold = world.conductor.hold("prompts.accept", BEFORE, actor="a")
-    _, first = world.start(world.say(key, "Hello", after), name="a")
+    _, first = world.start(world.saying(key, "Hello", after), name="a")
     await hold.reached.wait()
     second = await world.say(key, "Hello", after)
     hold.release()
-    assert (await first).prompt.id == second.prompt.id
+    await world.clock.finish(first)
+    assert first.result().prompt.id == second.prompt.id
     await world.drain()
     assert world.provider.asked() == ["Hello"]
     assert await world.texts(key) == ["Hello", "An answer."]
@@ -127,12 +128,12 @@ async def test_two_different_questions_at_once_get_one_turn() -> None:
     world = SessionWorld()
     key = await world.opened()
     hold = world.conductor.hold("prompts.accept", BEFORE, actor="a")
-    _, first = world.start(world.refused(key, "One", after="intro.2"), name="a")
+    _, first = world.start(world.saying(key, "One", "intro.2"), name="a")
     await hold.reached.wait()
     await world.say(key, "Two", "intro.2")
     hold.release()
-    error = await first
-    assert isinstance(error, Limited)
+    with pytest.raises(Limited):
+        await world.clock.finish(first)
     assert [prompt.turn for prompt in world.state.prompts.values()] == [1]
 
 
@@ -190,7 +191,7 @@ async def test_a_turn_is_counted_once_however_often_its_commit_is_refused() -> N
     client = limited(open_turn="queue", client_turns_per_minute=2)
     key = await world.opened(client)
     hold = world.conductor.hold("prompts.accept", BEFORE, actor="a")
-    _, first = world.start(world.say(key, "One", client=client), name="a")
+    _, first = world.start(world.saying(key, "One", client=client), name="a")
     await hold.reached.wait()
     await world.say(key, "Two", client=client)
     hold.release()

@@ -189,8 +189,8 @@ async def test_a_deleted_session_is_gone_and_stays_gone() -> None:
         await world.clock.run(world.sessions.require(CLIENT, key))
     with pytest.raises(NotFound):
         await world.clock.run(world.sessions.show(ADMIN, session_id(key)))
-    assert (await world.clock.run(world.sessions.open(CLIENT, key))).key != key
     assert not (await world.clock.run(world.sessions.list(ADMIN, "", 10, ""))).items
+    assert (await world.clock.run(world.sessions.open(CLIENT, key))).key != key
 
 
 async def test_a_plain_thread_is_no_session() -> None:

@@ -1,5 +1,6 @@
 """Sessions of an llm_client on top of `World`: what people who chat meet."""
 
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -59,8 +60,13 @@ class SessionWorld(World):
         self, key: str, text: str, after: str = "", client: LlmClient = CLIENT, **said: Any
     ) -> Turned:
         """Post what somebody says; nobody waits for the answer."""
-        what = Said(text, after, address="192.0.2.1", **said)
-        return await self.clock.run(self.converse(client, key, what, 0))
+        return await self.clock.run(self.saying(key, text, after, client, **said))
+
+    def saying(
+        self, key: str, text: str, after: str = "", client: LlmClient = CLIENT, **said: Any
+    ) -> Coroutine[Any, Any, Turned]:
+        """The same, for an actor to do."""
+        return self.converse(client, key, Said(text, after, address="192.0.2.1", **said), 0)
 
     async def refused(self, key: str, text: str, **said: Any) -> ParleyError:
         """The error that saying this meets."""
