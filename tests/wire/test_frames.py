@@ -10,10 +10,14 @@ from typing import Any
 import jsonschema
 import pytest
 from parley.core.prompt import Status
+from parley.core.resource import Kind
+from parley.usecases.clients import Clients
+from parley.usecases.sessions import Sessions
 from parley.wire import asyncapi
 from parley.wire.frames import (
     CLIENT_FRAMES,
     SERVER_FRAMES,
+    CallState,
     FrameRefused,
     KnownText,
     MessageState,
@@ -23,7 +27,7 @@ from parley.wire.frames import (
 )
 from parley.wire.socket import Socket
 
-from tests.fakes.provider import SILENT, End, Fail, Say, Wait
+from tests.fakes.provider import SILENT, Ask, End, Fail, Say, Wait
 from tests.fakes.world import USER, World
 
 PUBLISHED = Path("docs/asyncapi.json")
@@ -44,7 +48,16 @@ CLIENT_EXAMPLES: list[dict[str, Any]] = [
 
 async def sent(world: World) -> list[dict[str, Any]]:
     """Every frame of a thread that has seen everything: waiting, streaming, failing, ends."""
-    socket = Socket(world.authenticate, world.follow, world.cancel, world.publisher)
+    socket = Socket(
+        authenticate=world.authenticate,
+        clients=Clients(world.resources, world.clock.monotonic),
+        sessions=Sessions(
+            world.accept.prompts, world.read.threads, world.delete_thread, world.clock, world.ids
+        ),
+        follow=world.follow,
+        cancel=world.cancel,
+        publisher=world.publisher,
+    )
     await world.connect("c1")
     world.authenticate._remembered[USER.key_hash] = (1e9, USER)
 
@@ -75,7 +88,12 @@ async def sent(world: World) -> list[dict[str, Any]]:
     await world.clock.finish(canceling)
     await world.clock.advance(10)
     assert not runner.alive()
-    await world.add("p5")
+    world.describe(Kind.LLM_CLIENT, "weather", functions=["calculator"])
+    world.provider.scripts += [(Ask((("calculator", '{"a": 1}'), ("missing", "{}"))),)]
+    await world.add("p5", client="weather")
+    await world.drain()
+    await said({"action": "subscribe", "threadId": "t"})
+    await world.add("p6")
     world.runner()
     await world.clock.advance(0.1)
     await said({"action": "ping", "threadId": "t"})
@@ -99,6 +117,8 @@ def parts(frame: dict[str, Any]) -> Iterator[tuple[type[Any], dict[str, Any]]]:
     for state in [*frame.get("messages", []), frame.get("message")]:
         if state:
             yield MessageState, state
+            for call in state.get("calls", []):
+                yield CallState, call
 
 
 def test_what_is_sent_has_the_fields_of_its_model_and_no_others(
@@ -121,7 +141,7 @@ def test_every_published_field_is_really_sent(frames: list[dict[str, Any]]) -> N
     for frame in frames:
         for model, part in parts(frame):
             seen[model] |= part.keys()
-    expected = {*SERVER_FRAMES.values(), PromptState, MessageState}
+    expected = {*SERVER_FRAMES.values(), PromptState, MessageState, CallState}
     assert seen == {
         model: {field.alias for field in model.model_fields.values()} for model in expected
     }
@@ -136,7 +156,10 @@ def test_the_frames_here_show_every_kind_of_thing(frames: list[dict[str, Any]]) 
     assert any(state["cancelRequested"] for state in states)
     assert any(state["errorCode"] for state in states)
     assert any(state["responseMessageId"] for state in states)
-    assert {message["role"] for message in messages} == {"user", "assistant"}
+    assert {message["role"] for message in messages} == {"user", "assistant", "tool"}
+    tools = [frame for frame in frames if frame["type"] == "tool"]
+    assert {frame["state"] for frame in tools} == {"started", "done"}
+    assert {frame["outcome"] for frame in tools} == {"", "ok", "failed"}
     assert any(message["truncated"] for message in messages)
     assert any(message["partial"] for message in messages)
     echoed = {key for frame in frames if frame["type"] == "error" for key in frame}

@@ -9,6 +9,13 @@ from pydantic.json_schema import models_json_schema
 from parley.wire.frames import CLIENT_FRAMES, SERVER_FRAMES
 
 ANSWERED_BY = {"subscribe": "subscribed", "cancel": "prompt", "ping": "pong"}
+SESSION = ["session_key", "account", "llm_client"]
+QUERY = {
+    "token": "API key. With a session only if its llm_client needs one.",
+    "session_key": "Key of a chat session: the connection may follow its thread and no other.",
+    "account": "The session's account.",
+    "llm_client": "Name of the session's llm_client.",
+}
 CHANNEL = {"$ref": "#/channels/socket"}
 
 
@@ -60,8 +67,11 @@ def document() -> dict[str, Any]:
                         "method": "GET",
                         "query": {
                             "type": "object",
-                            "properties": {"token": {"type": "string", "description": "API key."}},
-                            "required": ["token"],
+                            "properties": {
+                                name: {"type": "string", "description": text}
+                                for name, text in QUERY.items()
+                            },
+                            "anyOf": [{"required": ["token"]}, {"required": SESSION}],
                         },
                     }
                 },

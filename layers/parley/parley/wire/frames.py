@@ -102,8 +102,23 @@ class PromptState(_Frame):
     updated_at: Count
 
 
+class CallState(_Frame):
+    """A call of a tool that is over, without its result."""
+
+    id: str
+    name: str
+    arguments: Annotated[str, Field(description="JSON text, cut at 2 KB or to fit.")]
+    outcome: Annotated[str, Field(description="`ok` or `failed`.")]
+    milliseconds: Count
+    size: Annotated[Count, Field(description="Bytes of the result.")]
+
+
 class MessageState(_Frame):
-    """A message of the thread, in the order of `turn`, then `part`."""
+    """A message of the thread, in the order of `turn`, then `part`.
+
+    One with the role `tool` is a round of calls that the model made before its answer: it
+    has `calls` instead of a text, for what the model said meanwhile is in the answer.
+    """
 
     model_config = ConfigDict(strict=False)
 
@@ -117,7 +132,8 @@ class MessageState(_Frame):
     partial: Annotated[bool, Field(description="True for what is kept of a canceled answer.")]
     finish_reason: str
     created_at: Count
-    truncated: Annotated[bool, Field(description="The text is cut: fetch the message by HTTP.")]
+    truncated: Annotated[bool, Field(description="It is cut to fit: fetch the message by HTTP.")]
+    calls: Annotated[list[CallState], Field(description="Of the role `tool` only.")] = []
 
 
 class Subscribed(_Frame):
@@ -155,6 +171,28 @@ class Delta(_Frame):
     text: str
 
 
+class ToolCalled(_Frame):
+    """A call of a tool started or is done; stands after `offset` code points of the text.
+
+    May repeat: calls are told apart by prompt, `attempt`, `round` and `callId`. A higher
+    `attempt` starts anew: what its predecessor called is of no concern any more.
+    """
+
+    type: Literal["tool"]
+    thread_id: str
+    prompt_id: str
+    attempt: Annotated[int, Field(ge=1)]
+    round: Annotated[int, Field(ge=1)]
+    call_id: str
+    name: str
+    arguments: Annotated[str, Field(description="JSON text, cut at 2 KB.")]
+    state: Literal["started", "done"]
+    outcome: Annotated[str, Field(description="`ok` or `failed`; empty until it is done.")]
+    milliseconds: Count
+    size: Annotated[Count, Field(description="Bytes of the result; 0 until it is done.")]
+    offset: Count
+
+
 class MessageAdded(_Frame):
     """A message was stored: the question when its attempt starts, then the whole answer."""
 
@@ -185,12 +223,14 @@ class Error(_Frame):
 
 
 ServerFrame = Annotated[
-    Subscribed | PromptChanged | Delta | MessageAdded | Pong | Error, Field(discriminator="type")
+    Subscribed | PromptChanged | Delta | ToolCalled | MessageAdded | Pong | Error,
+    Field(discriminator="type"),
 ]
 SERVER_FRAMES: dict[str, type[_Frame]] = {
     "subscribed": Subscribed,
     "prompt": PromptChanged,
     "delta": Delta,
+    "tool": ToolCalled,
     "message": MessageAdded,
     "pong": Pong,
     "error": Error,
