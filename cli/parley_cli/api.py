@@ -182,6 +182,11 @@ class Api:
         answer = self._call("POST", path, {"session_key": session_key})
         return _member(answer, "data")
 
+    def chat_config_by_name(self, name: str, uid: str) -> Json:
+        """The same by an llm_client's name, for keys that may only chat."""
+        answer = self._call("POST", f"{CLI}/chat/config/{_id(name)}/", params={"uid": uid})
+        return _member(answer, "data")
+
     def chat(self, client: str, call: str, body: Json, *, repeatable: bool) -> Json:
         """`call` is "", "cancel/" or "retry/"; the answer's `data`."""
         path = f"{LLM_CLIENTS}/{_id(client)}/chat/{call}"

@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from parley_cli.commands import account, dlq, keys, models, operate, prompt, prompts, threads
+from parley_cli.commands import (
+    account,
+    accounts,
+    chat,
+    dlq,
+    domains,
+    keys,
+    models,
+    operate,
+    prompt,
+    prompts,
+    sessions,
+    threads,
+)
 from parley_cli.session import ParleyGroup
 
 EPILOG = """
@@ -35,13 +48,17 @@ app = typer.Typer(
 )
 ACCOUNT, AWS = "Account", "Operation (uses AWS)"
 app.command(epilog=prompt.EPILOG)(prompt.prompt)
+app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(threads.app, name="threads")
+app.add_typer(sessions.app, name="sessions", rich_help_panel=ACCOUNT)
 app.add_typer(models.app, name="models", rich_help_panel=ACCOUNT)
 app.add_typer(keys.app, name="keys", rich_help_panel=ACCOUNT)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=ACCOUNT)
 app.command(epilog=account.STATUS_EPILOG, rich_help_panel=ACCOUNT)(account.status)
 app.command(epilog=account.LOGIN_EPILOG, rich_help_panel=ACCOUNT)(account.login)
+app.add_typer(accounts.app, name="accounts", rich_help_panel=AWS)
+app.add_typer(domains.app, name="domains", rich_help_panel=AWS)
 app.command(epilog=operate.BOOTSTRAP_EPILOG, rich_help_panel=AWS)(operate.bootstrap)
 app.command(epilog=operate.DOCTOR_EPILOG, rich_help_panel=AWS)(operate.doctor)
 

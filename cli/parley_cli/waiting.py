@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from parley_cli.api import LONGEST_WAIT, Api, Json
 from parley_cli.errors import CliError, NotFound, Refused
 from parley_cli.follow import Follower
-from parley_cli.output import Output, Waiting, one_line, seconds_of, span
+from parley_cli.output import Output, Waiting, one_line, seconds_of, span, tool_line
 from parley_cli.view import (
+    ENDED,
     TERMINAL,
     CaughtUp,
     Event,
@@ -22,6 +23,7 @@ from parley_cli.view import (
     State,
     Text,
     ThreadView,
+    Tool,
     Unheard,
 )
 
@@ -47,6 +49,11 @@ class Answer:
         self.shown += text
         if self.live:
             self.output.write(text)
+
+    def pause(self) -> None:
+        """End the line that is being written: something else is to be told."""
+        if self.live and self.shown and not self.shown.endswith("\n"):
+            self.output.write("\n")
 
     def restart(self, why: str) -> None:
         """A higher attempt begins at its start: what stands on the screen is obsolete."""
@@ -82,6 +89,12 @@ class Watch:
     turn: int
     answer: Answer
     failed: str = field(default="")
+    view: ThreadView = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Known from the start, so that an end before the subscription is noticed as one.
+        known = {self.prompt_id: Heard(turn=self.turn, status="scheduled")}
+        self.view = ThreadView(heard=known)
 
     def run(self) -> Json:
         """The API's answer for the prompt once it is terminal."""
@@ -98,16 +111,18 @@ class Watch:
             waiting.show(f"queued behind {ahead} earlier turn{'s' if ahead > 1 else ''}")
 
     def _follow(self, waiting: Waiting) -> None:
-        # Known from the start, so that an end before the subscription is noticed as one.
-        view = ThreadView(heard={self.prompt_id: Heard(turn=self.turn, status="scheduled")})
-        follower = Follower(self.api.target, self.thread_id, tries=SOCKET_TRIES, view=view)
+        if self.view.heard[self.prompt_id].status in ENDED:
+            return
         try:
-            with closing(follower.events()) as events:
+            with closing(self._follower().events()) as events:
                 for event in events:
                     if self._ended(event, waiting):
                         return
         except CliError as error:
             self.output.note(f"(not live: {error}; waiting over HTTP)")
+
+    def _follower(self) -> Follower:
+        return Follower(self.api.target, self.thread_id, tries=SOCKET_TRIES, view=self.view)
 
     def _ended(self, event: Event, waiting: Waiting) -> bool:
         if isinstance(event, Said | CaughtUp) or event.prompt_id != self.prompt_id:
@@ -119,6 +134,8 @@ class Watch:
             case Restarted(_, attempt):
                 waiting.hide()
                 self.answer.restart(self.failed or f"attempt {attempt}")
+            case Tool(_, call):
+                self._called(call, waiting)
             case State():
                 return self._moved(event, waiting)
             case Unheard():
@@ -136,6 +153,16 @@ class Watch:
             self.answer.restart(self.failed)
             waiting.show(f"{self.failed}, {next_attempt(event.state)}")
         return event.status in TERMINAL
+
+    def _called(self, call: Json, waiting: Waiting) -> None:
+        """A call of a tool: a moving line while it lasts, then one that stays."""
+        waiting.hide()
+        if call.get("state") == "done":
+            self.answer.pause()
+            self.output.note(f"· {tool_line(call)}")
+            waiting.show("running")
+        else:
+            waiting.show(tool_line(call))
 
     def _final(self, waiting: Waiting) -> Json:
         """Ask until the prompt is terminal."""

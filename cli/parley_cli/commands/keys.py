@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from parley_cli.api import Json
+from parley_cli.errors import Usage
 from parley_cli.output import age
 from parley_cli.session import JsonOption, api_of, group, output_of
 
@@ -15,6 +16,7 @@ class Role(StrEnum):
 
     ADMIN = "admin"
     USER = "user"
+    CLIENT = "client"
 
 
 app = group("Create, list and revoke the account's keys. Needs an admin key.")
@@ -28,22 +30,38 @@ app = group("Create, list and revoke the account's keys. Needs an admin key.")
 
   parley keys create --role admin --json | jq -r .secret
 
-A user's key works on the user's own prompts and threads, an admin's on the whole account.
+  parley keys create --llm-client stackademy --name "their site"
+
+A user's key works on the user's own prompts and threads, an admin's on the whole account, a
+client's may only chat, with one llm_client.
 """
 )
 def create(
     ctx: typer.Context,
+    *,
     user: Annotated[
         str,
         typer.Option("--user", "-u", metavar="ID", help="Whose key it is; a new user if left out."),
     ] = "",
-    role: Annotated[Role, typer.Option("--role", "-r", help="What it may do.")] = Role.USER,
+    role: Annotated[
+        Role | None,
+        typer.Option("--role", "-r", help="What it may do; `user` if nothing says otherwise."),
+    ] = None,
+    llm_client: Annotated[
+        str,
+        typer.Option("--llm-client", metavar="NAME", help="What a client's key may chat with."),
+    ] = "",
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="To recognise it by.")] = "",
     json_: JsonOption = False,
 ) -> None:
     """Create a key. It is shown this once: only its hash is stored."""
     output = output_of(ctx)
+    role = role or (Role.CLIENT if llm_client else Role.USER)
+    if (role is Role.CLIENT) != bool(llm_client):
+        raise Usage("--llm-client goes with --role client, which needs it")
     new: Json = {"role": role.value}
+    if llm_client:
+        new["llmClient"] = llm_client
     if user:
         new["userId"] = user
     if name:
@@ -63,6 +81,7 @@ def _facts(key: Json) -> list[tuple[str, Any]]:
     return [
         ("user", str(key.get("userId") or "")),
         ("role", str(key.get("role") or "")),
+        ("llm_client", str(key.get("llmClient") or "")),
         ("name", str(key.get("name") or "")),
     ]
 
@@ -78,7 +97,7 @@ def list_(ctx: typer.Context, json_: JsonOption = False) -> None:
     rows = [
         (
             str(key.get("id")),
-            str(key.get("role") or ""),
+            _role(key),
             str(key.get("userId") or ""),
             age(key.get("createdAt")),
             f"revoked {age(key['revokedAt'])}" if age(key.get("revokedAt")) else "valid",
@@ -87,6 +106,11 @@ def list_(ctx: typer.Context, json_: JsonOption = False) -> None:
         for key in answer.get("keys") or []
     ]
     output.table(("ID", "ROLE", "USER", "CREATED", "STATE", "NAME"), rows)
+
+
+def _role(key: Json) -> str:
+    client = key.get("llmClient")
+    return f"{key.get('role') or ''}{f' of {client}' if client else ''}"
 
 
 @app.command(epilog="[bold]Example[/bold]\n\n  parley keys revoke key_1f2e…")

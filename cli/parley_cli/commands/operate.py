@@ -13,7 +13,7 @@ from parley_cli.errors import Refused, Usage
 from parley_cli.output import status
 from parley_cli.session import JsonOption, output_of
 
-ACCOUNT = re.compile(r"\d{4}-\d{4}-\d{4}")
+ACCOUNT = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}")
 FIRST_ACCOUNT = "3141-5926-5359"
 
 BOOTSTRAP_EPILOG = """
@@ -80,9 +80,8 @@ def bootstrap(
 ) -> None:
     """Give a fresh stack its first account, and show its admin key once."""
     output = output_of(ctx)
-    if not ACCOUNT.fullmatch(account):
-        raise Usage("--account must look like 3141-5926-5359")
-    work, aws = _aws("parley_cli.bootstrap"), _aws("parley_cli.aws")
+    check_account(account, "--account")
+    work, aws = aws_module("parley_cli.bootstrap"), aws_module("parley_cli.aws")
     model = None
     if model_base_url or model_name:
         if not (model_base_url and model_name):
@@ -121,7 +120,7 @@ def doctor(
 ) -> None:
     """Examine a stack: its outputs, API, table, queues, functions and alarms."""
     output = output_of(ctx)
-    aws, work = _aws("parley_cli.aws"), _aws("parley_cli.doctor")
+    aws, work = aws_module("parley_cli.aws"), aws_module("parley_cli.doctor")
     aws.use_session(region, profile)
     found = aws.read_stack(stack)
     with output.waiting(f"examining {stack}"):
@@ -137,7 +136,13 @@ def doctor(
         raise Refused(f"{len(failing)} of {len(findings)} findings are failing")
 
 
-def _aws(module: str) -> Any:
+def check_account(number: str, name: str) -> None:
+    """Raise Usage for what is no account's number."""
+    if not ACCOUNT.fullmatch(number):
+        raise Usage(f"{name} must look like 3141-5926-5359")
+
+
+def aws_module(module: str) -> Any:
     """A module that needs the extra `aws`: the other commands neither need it nor wait for it."""
     try:
         return import_module(module)
