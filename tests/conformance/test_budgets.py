@@ -1,11 +1,14 @@
 """Counted budgets of the DynamoDB stores: calls, and write units with the indexes."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from parley.core.lifecycle import Failure
 from parley.core.prompt import Outcome, Prompt, Usage
+from parley.core.resource import Kind, Resource
+from parley.core.thread import QUESTION, Message, Role, Thread, ToolCall
 from parley.ports import PromptQuery
 
 from tests.conformance.material import (
@@ -161,6 +164,92 @@ async def test_rarer_transitions(stores: Stores, counted: Any) -> None:
         "remove": (2, 9),
         "evict": (1, 6),
     }
+
+
+def a_session(next_turn: int = 1) -> Thread:
+    """As a config makes it, with an opening of usual length."""
+    id_ = "ses_" + "0" * 40
+    return a_thread(
+        id_,
+        title="New chat",
+        created_by=id_,
+        user_ids=(id_,),
+        next_turn=next_turn,
+        client="stackademy",
+        intro=("Welcome to Stackademy!", "Some things you can ask:\n\n" + "- what is it?\n" * 5),
+        expires_at=START // 1000 + 86_400,
+    )
+
+
+async def test_a_session_is_made_in_one_call(stores: Stores, counted: Any) -> None:
+    _, meter = await counted(stores.threads.create_thread(a_session()))
+    assert (meter.total_calls, meter.item_units, meter.index_units) == (1, 2, 2)
+
+
+@pytest.mark.parametrize("turn", [1, 2, 500])
+async def test_a_turn_of_a_session_costs_what_a_prompt_s_does(
+    stores: Stores, counted: Any, turn: int
+) -> None:
+    session = a_session(turn)
+    await stores.threads.create_thread(session)
+    prompt = replace(of_life(turn), thread_id=session.id, user_id=session.id, client=session.client)
+    fields = {"updated_at": NOW, "minute": NOW // 60_000, "minute_turns": 1}
+    advanced = replace(session, title=TEXT[:100], expires_at=0, **fields)
+
+    _, head = await counted(stores.prompts.thread_head(ACCOUNT, session.id))
+    assert head.calls == {"Query": 1}
+    question = question_of(prompt, TEXT)
+    accept = stores.prompts.accept(prompt, question, None, NOW, 1000, advanced=advanced)
+    _, meter = await counted(accept)
+    assert (meter.total_calls, meter.item_units, meter.index_units) == (1, 8, 4)
+
+    running = await claimed(stores, prompt, at=NOW)
+    call = ToolCall("call_1", "get_current_weather", '{"location": "Wien"}', TEXT, "ok", 300)
+    place = (ACCOUNT, session.id, turn)
+    rounds = [
+        Message(*place, QUESTION + n, f"round_{n}", Role.TOOL, "", NOW, NOW, calls=(call,))
+        for n in (1, 2)
+    ]
+    answer = answer_of(prompt, TEXT, finish_reason="stop")
+    _, meter = await counted(stores.prompts.finish(running, NOW, answer, Usage(1, 2), rounds))
+    # As any answer, and a write of 1 KB in the transaction for each round, in no index.
+    assert (meter.total_calls, meter.item_units, meter.index_units) == (1, 6 + 2 * 2, 3)
+
+
+async def test_a_chat_turn_is_counted_in_one_write(stores: Stores, counted: Any) -> None:
+    for caps in ((600, 60), (600, 60), (600, 1)):
+        count = stores.chat.count_turn(ACCOUNT, "stackademy", "0123456789abcdef", 1, caps)
+        _, meter = await counted(count)
+        assert meter.calls == {"UpdateItem": 1}
+        assert meter.units <= 1
+    for renew in (False, False, True):
+        _, meter = await counted(stores.chat.sticky(ACCOUNT, "id", "text", NOW, renew=renew))
+        assert meter.calls == {"PutItem": 1}
+
+
+async def test_every_lookup_of_a_resource_is_one_read(stores: Stores, counted: Any) -> None:
+    new = Resource(ACCOUNT, Kind.LLM_CLIENT, "stackademy", NOW, NOW, host="chat.example.com")
+    made, meter = await counted(stores.resources.add(new))
+    assert meter.calls == {"GetItem": 1, "TransactWriteItems": 1}
+    _, meter = await counted(stores.resources.replace(made))
+    assert meter.calls == {"GetItem": 1, "TransactWriteItems": 1}
+
+    place = (ACCOUNT, Kind.LLM_CLIENT)
+    store = stores.resources
+    for call, read in (
+        (store.resource(*place, "stackademy"), "GetItem"),
+        (store.by_number(*place, 1), "GetItem"),
+        (store.by_host("chat.example.com"), "GetItem"),
+        (
+            store.some(*place, ["stackademy", *(f"n{number}" for number in range(99))]),
+            "BatchGetItem",
+        ),
+        (store.resources(*place, 20, ""), "Query"),
+        (stores.catalogues.catalogue_and_client(ACCOUNT, "stackademy"), "BatchGetItem"),
+    ):
+        found, meter = await counted(call)
+        assert found
+        assert meter.calls == {read: 1}
 
 
 async def test_a_context_reads_no_more_than_is_consumed(stores: Stores, client: Any) -> None:
