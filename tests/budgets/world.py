@@ -75,9 +75,18 @@ class World:
 
     def post(self, **body: Any) -> dict[str, Any]:
         """A POST of a prompt, as API Gateway hands it over, on a loop of its own."""
+        headers = {"authorization": KEY}
+        return self.call("/prompt-svc/prompt", {"prompt": TEXT, **body}, headers)
+
+    def call(
+        self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """A POST without a key, but for what `headers` say."""
         event = json.loads(EVENT.read_text())
-        event["headers"]["authorization"] = KEY
-        event["body"] = json.dumps({"prompt": TEXT, **body})
+        del event["headers"]["authorization"]
+        event["headers"] |= headers or {}
+        event["rawPath"] = event["requestContext"]["http"]["path"] = path
+        event["body"] = json.dumps(body)
         run = lambda work: asyncio.run(self.clock.run(work))  # noqa: E731
         http = build(self.api, run, CallsObserver())
         answer: dict[str, Any] = http.resolve(event, Context())
@@ -171,6 +180,11 @@ def _settings(kind: Any, urls: dict[str, str]) -> Any:
         "sync_budget_seconds": 25,
         "allowed_origins": "*",
         "local_providers": False,
+        "api_domain": "example.com",
+        "environment": "prod",
+        "socket_url": "wss://sockets.example/live",
+        "weather_geocoding_url": "https://geocoding.example",
+        "weather_forecast_url": "https://forecast.example",
         **urls,
     }
     return kind(**{name: values[name] for name in kind.model_fields if name in values})
