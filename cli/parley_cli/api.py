@@ -169,9 +169,9 @@ class Api:
 
     # --- chat
 
-    def llm_clients(self, limit: int, after: str = "") -> Json:
-        params = {name: str(value) for name, value in _page(limit, after).items()}
-        return self._call("GET", f"{LLM_CLIENTS}/", params=params)
+    def llm_client(self, name: str) -> Json:
+        answer = self._call("GET", f"{LLM_CLIENTS}/{_id(name)}/")
+        return _member(_member(answer, "data"), "llm_client")
 
     def chat_config(self, client: str, session_key: str) -> Json:
         """The configuration object of an llm_client (by its id) and a session.

@@ -11,6 +11,7 @@ from parley_cli.commands import (
     dlq,
     domains,
     keys,
+    manifests,
     models,
     operate,
     prompt,
@@ -29,6 +30,10 @@ EPILOG = """
 
   parley prompts list --all
 
+  parley apply -f examples/stackademy.yaml
+
+  parley chat stackademy
+
 [bold]Exit codes[/bold]
 
   0 done    1 the prompt ended abandoned or canceled, or the API refused    2 usage
@@ -39,18 +44,29 @@ EPILOG = """
 app = typer.Typer(
     name="parley",
     cls=ParleyGroup,
-    help="Durable LLM prompts: add one, wait for it, follow its thread.",
+    help="Durable LLM prompts, and llm_clients to chat with.",
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-ACCOUNT, AWS = "Account", "Operation (uses AWS)"
+DESCRIBED, ACCOUNT, AWS = "Manifests", "Account", "Operation (uses AWS)"
 app.command(epilog=prompt.EPILOG)(prompt.prompt)
 app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(threads.app, name="threads")
+for command, epilog in (
+    (manifests.apply, manifests.APPLY_EPILOG),
+    (manifests.get, manifests.GET_EPILOG),
+    (manifests.describe, manifests.DESCRIBE_EPILOG),
+    (manifests.delete, manifests.DELETE_EPILOG),
+    (manifests.deploy, manifests.DEPLOY_EPILOG),
+    (manifests.undeploy, manifests.UNDEPLOY_EPILOG),
+    (manifests.example_manifest, manifests.EXAMPLE_EPILOG),
+    (manifests.json_schema, manifests.SCHEMA_EPILOG),
+):
+    app.command(epilog=epilog, rich_help_panel=DESCRIBED)(command)
 app.add_typer(sessions.app, name="sessions", rich_help_panel=ACCOUNT)
 app.add_typer(models.app, name="models", rich_help_panel=ACCOUNT)
 app.add_typer(keys.app, name="keys", rich_help_panel=ACCOUNT)

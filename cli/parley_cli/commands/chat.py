@@ -19,7 +19,6 @@ from parley_cli.output import Output, tool_line
 from parley_cli.session import JsonOption, api_of, output_of
 
 SHOWN = 20
-PAGE = 100
 COMMANDS = {
     "/new": "begin a new session",
     "/retry": "try the last question again, which got no answer",
@@ -87,24 +86,18 @@ def _conversation(api: Api, output: Output, name: str) -> Conversation:
 
 def _place_of(api: Api, name: str) -> tuple[str, str]:
     """The id and the account of the llm_client with this name; raises NotFound."""
-    after, others = "", []
     try:
-        while True:
-            page = api.llm_clients(PAGE, after)
-            for listed in page.get("llm_clients") or []:
-                if listed.get("name") == name:
-                    return str(listed["id"]), str(listed["account"])
-                others.append(str(listed.get("name")))
-            after = str(page.get("after") or "")
-            if not after:
-                break
+        found = api.llm_client(name)
+        return str(found.get("id")), str(found.get("account"))
+    except NotFound:
+        raise NotFound(
+            f"no such llm_client: {name}; `parley get llmclients` lists what there is"
+        ) from None
     except Refused:
-        # A key that may only chat sees no list. By name it is let in all the same.
+        # A key that may only chat sees no more than that: by name it is let in.
         chatbot = api.chat_config_by_name(name, socket.gethostname()).get("chatbot") or {}
         account = chatbot.get("account") or {}
         return str(chatbot.get("id")), str(account.get("accountNumber"))
-    hint = f"; there are: {', '.join(others[:SHOWN])}" if others else "; apply one first"
-    raise NotFound(f"no such llm_client: {name}{hint}")
 
 
 @dataclass

@@ -1,0 +1,268 @@
+"""`parley apply`, `get`, `describe`, `delete`, `deploy` and the like: what an account describes."""
+
+import json
+import re
+import sys
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from parley_cli.api import Json
+from parley_cli.errors import Refused, Usage
+from parley_cli.manifests import in_file, joined, read_sources
+from parley_cli.output import Output, age
+from parley_cli.session import After, JsonOption, Limit, api_of, output_of
+
+KINDS = "LLMClient, Plugin, ApiKey, Secret, Provider, Model, User, Account"
+Kind = Annotated[
+    str, typer.Argument(help=f"One of {KINDS}; any case, one or many.", metavar="KIND")
+]
+Name = Annotated[str, typer.Argument(help="Its name.", metavar="NAME")]
+Client = Annotated[str, typer.Argument(help="The llm_client's name.", metavar="NAME")]
+
+APPLY_EPILOG = """
+[bold]Examples[/bold]
+
+  parley apply -f examples/stackademy.yaml
+
+  parley apply -f examples/ --dry-run
+
+  parley describe LLMClient stackademy | sed s/Stan/Eva/ | parley apply -f -
+
+A file may have several documents. All are looked at before anything is written. Applying
+the same again changes nothing. The secret of a new ApiKey is shown this once.
+"""
+
+
+def apply(
+    ctx: typer.Context,
+    *,
+    file: Annotated[
+        list[str],
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="Manifests: a file, a directory, or `-` for stdin."
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Create or change what manifests describe. Needs an admin key."""
+    output = output_of(ctx)
+    sources = read_sources(file)
+    try:
+        answer = api_of(ctx).apply(joined(sources), dry_run=dry_run)
+    except Refused as error:
+        raise Refused(in_file(str(error), sources)) from None
+    data = answer.get("data") or {}
+    if json_:
+        output.result(data)
+        return
+    for report in data.get("reports") or []:
+        _report(output, report)
+    if dry_run:
+        output.note("(a dry run: nothing was written)")
+
+
+def _report(output: Output, report: Json) -> None:
+    changed = ", ".join(report.get("changed") or [])
+    told = f"{report.get('kind')} {report.get('name')} {report.get('outcome')}"
+    output.say(told + (f" ({changed})" if changed else ""))
+    if not_kept := ", ".join(report.get("notKept") or []):
+        output.note(f"  this kind does not keep {not_kept}", "yellow")
+    if secret := report.get("secret"):
+        output.say(f"  key  {secret}", "bold")
+        output.note("  The key is not shown again: only its hash is stored.", "yellow")
+
+
+GET_EPILOG = (
+    "[bold]Examples[/bold]\n\n  parley get llmclients\n\n  parley get Plugin catalog --json"
+)
+
+
+def get(
+    ctx: typer.Context,
+    *,
+    kind: Kind,
+    name: Annotated[str, typer.Argument(help="This one only.", metavar="[NAME]")] = "",
+    limit: Limit = 50,
+    after: After = "",
+    json_: JsonOption = False,
+) -> None:
+    """List what there is of a kind."""
+    output = output_of(ctx)
+    given = {"name": name, "after": after, "limit": str(limit)}
+    params = {option: value for option, value in given.items() if value}
+    data = api_of(ctx).of_kind("get", kind, params).get("data") or {}
+    if json_:
+        output.result(data)
+        return
+    found = data.get("data") or {}
+    items = found.get("items") or []
+    if not items:
+        output.note(f"no {data.get('kind') or kind} yet")
+        return
+    _table(output, found.get("titles") or [], items)
+    if more := (data.get("metadata") or {}).get("after"):
+        output.note(f"more: --after {more}")
+
+
+def _table(output: Output, titles: list[Json], items: list[Json]) -> None:
+    """The columns that say something, the description as the last: only that is ever cut."""
+    shown = [
+        title
+        for title in titles
+        if title["name"] != "hashedId"
+        and any(item.get(title["name"]) not in (None, "") for item in items)
+    ]
+    shown.sort(key=lambda title: title["name"] == "description")
+    rows = [[_cell(item.get(title["name"]), title) for title in shown] for item in items]
+    output.table([_heading(str(title["name"])) for title in shown], rows)
+
+
+def _heading(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).upper()
+
+
+def _cell(value: Any, title: Json) -> str:
+    if title.get("type") == "boolean":
+        return "yes" if value else "no"
+    if title.get("type") == "datetime":
+        return age(value)
+    return "" if value is None else str(value)
+
+
+DESCRIBE_EPILOG = """
+[bold]Examples[/bold]
+
+  parley describe LLMClient stackademy > stackademy.yaml
+
+  parley describe llmclient stackademy --json | jq -r .status.url
+
+What is printed can be applied again; `status` is then passed over. Secrets are masked, and
+a mask leaves the stored one as it is.
+"""
+
+
+def describe(ctx: typer.Context, kind: Kind, name: Name, json_: JsonOption = False) -> None:
+    """Show the manifest of something, with its status."""
+    output = output_of(ctx)
+    manifest = api_of(ctx).of_kind("describe", kind, {"name": name}).get("data") or {}
+    if json_:
+        output.result(manifest)
+    else:
+        output.write(as_yaml(manifest))
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML that both its versions read alike, with texts of several lines as such."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+# A text such as 1e3 or 08 is a number to a reader of YAML 1.2, so it has to be in quotes.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def as_yaml(manifest: Json) -> str:
+    """A manifest as people write it."""
+    text: str = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+DELETE_EPILOG = "[bold]Example[/bold]\n\n  parley delete LLMClient stackademy --yes"
+
+
+def delete(
+    ctx: typer.Context,
+    *,
+    kind: Kind,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Delete something; an ApiKey is revoked. Refused while something else names it."""
+    output = output_of(ctx)
+    api = api_of(ctx)
+    if not yes:
+        if json_ or not sys.stdin.isatty():
+            raise Usage("deleting cannot be undone: say --yes")
+        typer.confirm(f"Delete {kind} {name} for good?", abort=True)
+    answer = api.of_kind("delete", kind, {"name": name})
+    if json_:
+        output.result(answer.get("data") or {})
+    output.say(str(answer.get("message") or "deleted"))
+
+
+DEPLOY_EPILOG = "[bold]Example[/bold]\n\n  parley deploy stackademy"
+UNDEPLOY_EPILOG = "[bold]Example[/bold]\n\n  parley undeploy stackademy"
+
+
+def deploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> None:
+    """Let an llm_client's own host answer, and show its addresses."""
+    output = output_of(ctx)
+    answer = api_of(ctx).of_kind("deploy", "LLMClient", {"name": name})
+    data = answer.get("data") or {}
+    if json_:
+        output.result(data)
+        return
+    output.say(str(answer.get("message") or "deployed"))
+    status = data.get("status") or {}
+    named = str(status.get("customUrl") or status.get("defaultUrl") or "")
+    output.facts(
+        [
+            ("page", named or str(status.get("urlChatapp") or "")),
+            ("chat", f"{named}chat/" if named else ""),
+            ("sandbox", str(status.get("urlLLMClient") or "")),
+        ]
+    )
+    if not named:
+        output.note("This deployment has no domain for llm_clients: only the sandbox answers.")
+
+
+def undeploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> None:
+    """Let an llm_client's own host answer no more. The sandbox still does, with a key."""
+    output = output_of(ctx)
+    answer = api_of(ctx).of_kind("undeploy", "LLMClient", {"name": name})
+    if json_:
+        output.result(answer.get("data") or {})
+    output.say(str(answer.get("message") or "undeployed"))
+
+
+EXAMPLE_EPILOG = (
+    "[bold]Example[/bold]\n\n  parley example-manifest LLMClient > mine.yaml\n\n"
+    "Change it, then `parley apply -f mine.yaml`."
+)
+
+
+def example_manifest(ctx: typer.Context, kind: Kind, json_: JsonOption = False) -> None:
+    """Print a manifest of a kind to begin with."""
+    output = output_of(ctx)
+    data = api_of(ctx).of_kind("example-manifest", kind).get("data") or {}
+    if json_:
+        output.result(data.get("manifest") or {})
+    else:
+        output.write(f"{str(data.get('yaml') or '').rstrip()}\n")
+
+
+SCHEMA_EPILOG = "[bold]Example[/bold]\n\n  parley json-schema LLMClient > llm-client.schema.json"
+
+
+def json_schema(
+    ctx: typer.Context,
+    kind: Kind,
+    json_: JsonOption = False,  # noqa: ARG001 - it is JSON in any case
+) -> None:
+    """Print the JSON schema of a kind's manifests, for editors that check while one writes."""
+    data = api_of(ctx).of_kind("json-schema", kind).get("data") or {}
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
