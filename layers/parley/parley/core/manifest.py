@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -36,6 +37,16 @@ STORED_AS_RESOURCE = {
     ManifestKind.SECRET: Kind.SECRET,
 }
 OLDER_NAMES = {"chatbot": ManifestKind.LLM_CLIENT}
+
+
+PROBLEMS_NAMED = 20
+
+
+def told(problems: Sequence[str]) -> str:
+    """Problems in one text, not all of them if they are many."""
+    more = len(problems) - PROBLEMS_NAMED
+    named = [*problems[:PROBLEMS_NAMED], *([f"and {more} more"] if more > 0 else [])]
+    return "; ".join(named)
 
 
 def kind_named(word: str) -> ManifestKind:

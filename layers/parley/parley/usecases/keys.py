@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
-from parley.core.errors import Busy, Invalid, NotFound, Unauthenticated, Unavailable
+from parley.core.errors import Busy, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from parley.ports import Clock, Connection, Ids, KeyStore, Publisher, SubscriberStore
 from parley.usecases.waiting import every
 
@@ -15,6 +15,7 @@ from parley.usecases.waiting import every
 REMEMBER_SECONDS = 50
 REMEMBERED = 1000
 NAME_CAP = 100
+TOKEN_SECONDS = 3600
 CLIENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
@@ -87,6 +88,28 @@ class Keys:
             client=client,
         )
         return await issue(self.keys, self.ids, key)
+
+    async def token(self, principal: Principal, client: str) -> tuple[str, int]:
+        """A key for an llm_client's page: it may only chat there, and ends by itself.
+
+        The key, and when it ends, in seconds. Admins' and users' keys make them.
+        """
+        if principal.role not in {KeyRole.ADMIN, KeyRole.USER}:
+            raise Forbidden("this key may only chat")
+        now = self.clock.now()
+        key = ApiKey(
+            account=principal.account,
+            id=self.ids.new("key"),
+            hash="",
+            user_id=self.ids.new("usr"),
+            role=KeyRole.CLIENT,
+            name="page",
+            created_at=now,
+            client=client,
+            expires_at=now // 1000 + TOKEN_SECONDS,
+        )
+        stored, secret = await issue(self.keys, self.ids, key)
+        return secret, stored.expires_at
 
     async def list(self, principal: Principal) -> Sequence[ApiKey]:
         """The keys of the account, without the keys themselves."""

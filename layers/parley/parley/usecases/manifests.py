@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parley.core.access import Principal
+from parley.core.address import ClientRef
 from parley.core.errors import Busy, Conflict, Invalid, NotFound, TransitionRefused
-from parley.core.manifest import DEFAULTS, METADATA, Manifest, ManifestKind, differences
+from parley.core.llm_client import LlmClient, client_of
+from parley.core.manifest import DEFAULTS, METADATA, Manifest, ManifestKind, differences, told
+from parley.core.resource import Kind
 from parley.ports import Clock, Page, ResourceStore, SecretStore
 from parley.usecases.catalogue import Models
 from parley.usecases.clients import Clients
@@ -99,7 +102,7 @@ class Manifests:
             problems += [f"{where}{problem}" for problem in wrong]
             planned.append(one)
         if problems:
-            raise Invalid("; ".join(problems))
+            raise Invalid(told(problems))
         if dry_run:
             return [_report(one) for one in planned]
         try:
@@ -205,6 +208,18 @@ class Manifests:
             self.clients.forget()
             return Report(kind, name, "changed", ("spec.config.deployed",))
         raise Busy(f"{kind} {name} is being changed by somebody else")
+
+    async def clients_of(self, principal: Principal, limit: int, after: str) -> Page[LlmClient]:
+        """The llm_clients of the caller's account, by name; not for admins only."""
+        page = await self.resources.resources.resources(
+            principal.account, Kind.LLM_CLIENT, limit, after
+        )
+        return Page([client_of(one) for one in page.items], page.after)
+
+    async def client(self, account: str, number: int, name: str) -> LlmClient:
+        """An llm_client by its number, or by its name if that is 0; raises NotFound."""
+        ref = ClientRef(account, number=number) if number else ClientRef(account, name)
+        return await self.clients.find(ref)
 
 
 def manifests_over(

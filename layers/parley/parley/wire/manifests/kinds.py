@@ -44,9 +44,11 @@ class AccountSpec(Part):
 class UserConfig(Part):
     """Who it is."""
 
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)] | None = None
-    first_name: Line | None = None
-    last_name: Line | None = None
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)] | None = Field(
+        None, description="Where to write to."
+    )
+    first_name: Line | None = Field(None, description="Given name.")
+    last_name: Line | None = Field(None, description="Family name.")
 
 
 class UserSpec(Part):

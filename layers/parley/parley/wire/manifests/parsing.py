@@ -9,12 +9,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from parley.core.errors import Invalid
-from parley.core.manifest import API_VERSION, FIRST_VERSION, MASK, Manifest, ManifestKind
+from parley.core.manifest import API_VERSION, FIRST_VERSION, MASK, Manifest, ManifestKind, told
 from parley.wire.manifests.kinds import DOCUMENTS, Document
 from parley.wire.manifests.reading import documents
 
 SPEC_KB = 256
-PROBLEMS_NAMED = 20
 UNSUPPORTED = {
     "SqlPlugin": "only static plugins are (kind Plugin)",
     "ApiPlugin": "only static plugins are (kind Plugin)",
@@ -37,27 +36,25 @@ def parsed(text: str, *, local_providers: bool) -> list[Manifest]:
         try:
             manifests.append(manifest_of(document, local_providers=local_providers))
         except WrongFields as error:
-            where = place(number, document) if len(found) > 1 else ""
+            where = _place(number, document) if len(found) > 1 else ""
             problems += [f"{where}{problem}" for problem in error.problems]
     if problems:
         raise Invalid(told(problems))
     return manifests
 
 
-def told(problems: Sequence[str]) -> str:
-    """Problems in one text, not all of them if they are many."""
-    more = len(problems) - PROBLEMS_NAMED
-    named = [*problems[:PROBLEMS_NAMED], *([f"and {more} more"] if more > 0 else [])]
-    return "; ".join(named)
-
-
-def place(number: int, document: Any) -> str:
-    """Which of several documents is meant."""
-    inside = document if isinstance(document, dict) else {}
-    metadata = inside.get("metadata")
-    words = [inside.get("kind"), metadata.get("name") if isinstance(metadata, dict) else None]
+def place(number: int, *words: Any) -> str:
+    """Which of several documents is meant, as far as its kind and name are known."""
     known = " ".join(word[:50] for word in words if isinstance(word, str))
     return f"document {number}{f' ({known})' if known else ''}: "
+
+
+def _place(number: int, document: Any) -> str:
+    inside = document if isinstance(document, dict) else {}
+    metadata = inside.get("metadata")
+    return place(
+        number, inside.get("kind"), metadata.get("name") if isinstance(metadata, dict) else None
+    )
 
 
 class WrongFields(Exception):
