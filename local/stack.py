@@ -308,7 +308,20 @@ async def brought_up(
         for child in others:
             await until_answers(child, f"http://127.0.0.1:{ports.devmodel}/")
     with progress.step("Deploying the stack"):
-        return await deploy(aws, options.parameters, options.home / "deploy.log")
+        return await deploy(aws, parameters(options, ports), options.home / "deploy.log")
+
+
+def parameters(options: Options, ports: Ports) -> dict[str, str]:
+    """The template's parameters that follow from this stack's ports, the user's own last."""
+    values = {
+        "ApiDomain": f"api.localhost:{options.port}",
+        "PageSocketUrl": f"ws://localhost:{options.port}/ws",
+    }
+    if options.provider is None:
+        weather = f"http://127.0.0.1:{ports.devmodel}/weather/v1"
+        values["WeatherGeocodingUrl"] = f"{weather}/search"
+        values["WeatherForecastUrl"] = f"{weather}/forecast"
+    return values | options.parameters
 
 
 def targets(aws: Aws, outputs: Mapping[str, str]) -> edge.Targets:
@@ -338,7 +351,7 @@ def description(
         "aws_region": REGION,
         "stack_name": STACK_NAME,
         "home": str(options.home),
-        "parameters": options.parameters,
+        "parameters": parameters(options, ports),
         "outputs": outputs,
     }
 

@@ -20,12 +20,14 @@ from tests.fakes.world import World
 QUEUE_ARN = "arn:aws:sqs:eu-central-1:123456789012:parley-Queue"
 ENVIRONMENT = {
     "ALLOWED_ORIGINS": "*",
+    "API_DOMAIN": "",
     "ATTEMPT_LIMIT_SECONDS": "300",
     "BACKOFF_BASE_SECONDS": "1",
     "BETWEEN_TOKENS_SECONDS": "30",
     "CONNECT_SECONDS": "5",
     "DEFAULT_MAX_RETRIES": "5",
     "DLQ_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/parley-Dlq",
+    "ENVIRONMENT": "",
     "FIRST_TOKEN_SECONDS": "60",
     "LEASE_SECONDS": "30",
     "LOCAL_PROVIDERS": "false",
@@ -33,10 +35,13 @@ ENVIRONMENT = {
     "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/parley-Queue",
     "SECRETS_PREFIX": "/parley",
     "SOCKET_ENDPOINT": "https://example.execute-api.eu-central-1.amazonaws.com/live",
+    "SOCKET_URL": "wss://example.execute-api.eu-central-1.amazonaws.com/live",
     "SOLO_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/parley-SoloQueue",
     "SWEEP_SECONDS": "60",
     "SYNC_BUDGET_SECONDS": "25",
     "TABLE_NAME": "parley-Table",
+    "WEATHER_FORECAST_URL": "https://api.open-meteo.com/v1/forecast",
+    "WEATHER_GEOCODING_URL": "https://geocoding-api.open-meteo.com/v1/search",
 }
 
 

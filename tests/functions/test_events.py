@@ -13,6 +13,7 @@ from parley.observability import CallsObserver
 from parley.wire.http import build
 from parley.wire.socket import Socket
 
+from tests.fakes.sessions import SessionWorld
 from tests.fakes.world import ACCOUNT, World
 from tests.functions.stage import Context, SetAside, Told, WorldLoop, function
 from tests.wire.http_client import api_of
@@ -33,8 +34,8 @@ def handled(name: str, app: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world() -> World:
-    made = World()
+def world() -> SessionWorld:
+    made = SessionWorld()
     key = ApiKey(ACCOUNT, "key_1", key_hash(TOKEN), "usr_1", KeyRole.USER, "", 0)
     made.accounts.by_hash[key.hash] = key
     return made
@@ -53,7 +54,7 @@ def test_every_function_has_an_event_and_every_event_is_fed_here() -> None:
 
 
 def test_the_api_accepts_the_prompt_of_its_event(
-    world: World, monkeypatch: pytest.MonkeyPatch, told: Told
+    world: SessionWorld, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
     app = function("api")
     loop = WorldLoop(KeptLoop(), world)

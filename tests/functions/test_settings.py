@@ -70,12 +70,18 @@ def test_every_setting_is_required(function: str, monkeypatch: pytest.MonkeyPatc
         ("api", "SWEEP_SECONDS", "nan"),
         ("api", "ALLOWED_ORIGINS", " , "),
         ("api", "LOCAL_PROVIDERS", "perhaps"),
+        ("api", "SECRETS_PREFIX", ""),
+        ("api", "API_DOMAIN", "https://api.example.com"),
+        ("api", "ENVIRONMENT", "staging"),
+        ("api", "SOCKET_URL", ""),
+        ("api", "SOCKET_URL", "https://example/live"),
         ("runner", "LEASE_SECONDS", "0.5"),
         ("runner", "LEASE_SECONDS", "inf"),
         ("runner", "ATTEMPT_LIMIT_SECONDS", "900"),
         ("runner", "BACKOFF_BASE_SECONDS", "0"),
         ("runner", "SECRETS_PREFIX", "parley"),
         ("runner", "CONNECT_SECONDS", "-1"),
+        ("runner", "WEATHER_FORECAST_URL", "api.open-meteo.com"),
         ("socket", "MAX_CONNECTIONS", "0"),
         ("sweeper", "DLQ_URL", "ftp://queue"),
     ],
@@ -113,3 +119,12 @@ def test_the_policy_has_the_figures_that_were_set(monkeypatch: pytest.MonkeyPatc
 def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example,")
     assert read(ApiSettings).allowed_origins == ("https://a.example", "https://b.example")
+
+
+def test_an_api_may_have_no_domain_and_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(ApiSettings)
+    assert (settings.api_domain, settings.environment) == ("", "")
+    monkeypatch.setenv("API_DOMAIN", "api.localhost:9357")
+    monkeypatch.setenv("ENVIRONMENT", "alpha")
+    settings = read(ApiSettings)
+    assert (settings.api_domain, settings.environment) == ("api.localhost:9357", "alpha")

@@ -150,13 +150,20 @@ def test_only_tracing_which_has_no_resources_may_act_on_every_resource(name):
 
 
 def test_only_the_runner_reads_secrets_and_holds_the_provider():
-    reading = {
-        name
+    by_role = {
+        name: {
+            action
+            for statement in statements(role)
+            for action in actions(statement)
+            if action.startswith(("ssm:", "kms:"))
+        }
         for name, role in ROLES.items()
-        for statement in statements(role)
-        if any(action.startswith(("ssm:", "kms:")) for action in actions(statement))
     }
-    assert reading == {"RunnerRole"}
+    assert {name: found for name, found in by_role.items() if found} == {
+        "RunnerRole": {"ssm:GetParameter", "kms:Decrypt"},
+        # It takes secrets from manifests and cannot give them back.
+        "ApiRole": {"ssm:PutParameter", "ssm:DeleteParameter", "kms:Encrypt"},
+    }
     holding = {n for n, f in FUNCTIONS.items() if {"Ref": "ProviderLayer"} in f["Layers"]}
     assert holding == {"RunnerFunction"}
 

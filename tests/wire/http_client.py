@@ -10,10 +10,14 @@ from urllib.parse import parse_qsl
 
 from parley.core.access import ApiKey, KeyRole, Principal, key_hash
 from parley.core.prompt import Prompt
+from parley.usecases.clients import Clients
+from parley.usecases.manifests import manifests_over
+from parley.usecases.sticky import StickySessions
 from parley.wire.http import build
-from parley.wire.http_calls import Answered, Api
+from parley.wire.http_calls import Answered, Api, Chats
 
-from tests.fakes.world import ACCOUNT, ADMIN, OTHER_ACCOUNT, OTHER_USER, STRANGER, USER, World
+from tests.fakes.sessions import SessionWorld
+from tests.fakes.world import ACCOUNT, ADMIN, OTHER_ACCOUNT, OTHER_USER, STRANGER, USER
 
 T = TypeVar("T")
 
@@ -58,7 +62,19 @@ class Recorder:
         self.prompts.append(prompt)
 
 
-def api_of(world: World, **flags: Any) -> Api:
+def chats_of(world: SessionWorld, **flags: Any) -> Chats:
+    return Chats(
+        clients=Clients(world.resources, world.clock.monotonic),
+        sessions=world.sessions,
+        converse=world.converse,
+        sticky=StickySessions(world.sessions, world.turns, world.clock, world.ids),
+        clock=world.clock,
+        **flags,
+    )
+
+
+def api_of(world: SessionWorld, chats: dict[str, Any] | None = None, **flags: Any) -> Api:
+    at = chats_of(world, **(chats or {}))
     return Api(
         authenticate=world.authenticate,
         accept=world.accept,
@@ -72,6 +88,15 @@ def api_of(world: World, **flags: Any) -> Api:
         models=world.models,
         keys=world.keys,
         redrive=world.redrive,
+        chats=at,
+        manifests=manifests_over(
+            resources=world.resources,
+            secrets=world.secrets,
+            keys=world.keys,
+            models=world.models,
+            clients=at.clients,
+            clock=world.clock,
+        ),
         policy=world.policy,
         **flags,
     )
@@ -81,7 +106,7 @@ class Client:
     """Calls the API as the user of the account, unless another key is given."""
 
     def __init__(self, observer: Any = None, **flags: Any) -> None:
-        self.world = World()
+        self.world = SessionWorld()
         self.observer = observer or Recorder()
         self._runner = asyncio.Runner()
         for key, who in KEYS.items():

@@ -88,6 +88,7 @@ STATIC = [
     (PRODUCTION, "/embed.js", What.ASSET),
     (CUSTOM, "/page/app.0123abcd.js", What.ASSET),
     (PRODUCTION, "/page/app.css", What.ASSET),
+    (API, "/page/0123456789abcdef/vendor/marked.esm.js", What.ASSET),
 ]
 # A named host answers for its llm_client and nothing else.
 NOTHING = [
@@ -101,7 +102,6 @@ NOTHING = [
     (PRODUCTION, "//chat"),
     (PRODUCTION, "/Chat"),
     (PRODUCTION, "/page"),
-    (PRODUCTION, "/page/a/b"),
     (API, "/api/v1/cli/chat"),
     (API, "/api/v1/cli/chat/config/x/y"),
 ]

@@ -7,9 +7,11 @@ answer that it gets about things that do not exist; and nothing changes.
 from typing import Any
 
 import pytest
-from parley.wire import http
+from parley.core.session import session_id
+from parley.wire import cli_api, http, llm_clients_api
 
 from tests.fakes.provider import Fail
+from tests.fakes.sessions import CLIENT, KEY
 from tests.wire.http_client import Client, Reply
 from tests.wire.test_http_refusals import stored
 
@@ -51,13 +53,21 @@ ABOUT: dict[str, tuple[str, Any]] = {
     "list_keys": ("/keys", None),
     "get_status": ("/status", None),
     "get_models": ("/models", None),
+    "list_sessions": ("/api/v1/sessions", None),
+    "get_session": ("/api/v1/sessions/{s}", None),
+    "delete_session": ("/api/v1/sessions/{s}", None),
+    "purge_sessions": ("/api/v1/sessions/purge", {"older_than_days": 0, "dry_run": False}),
 }
 # These make new things, and are looked at below.
 MAKING = {"add_prompt", "add_thread", "put_models", "create_key"}
+# What an account describes belongs to all who have a key of it.
+SHARED = {e.handler.__name__ for e in (*cli_api.ENDPOINTS, *llm_clients_api.ENDPOINTS)}
 ADMINS = {
+    *("list_sessions", "get_session", "delete_session", "purge_sessions"),
     *("put_models", "create_key", "list_keys", "revoke_key"),
     *("list_dead_letters", "redrive_dead_letters"),
 }
+SESSION = session_id(KEY)
 # Whose calls see nothing of the user's things; and the other user's of the account.
 BLIND = ["stranger-key", "stranger-user-key", "other-user-key"]
 
@@ -90,12 +100,14 @@ def furnished() -> Client:
     client.add("given-up", "theirs", maxRetries=0)
     client.drain()
     client.add("open", "theirs")
+    client.run(client.world.sessions.resume(CLIENT, KEY))
+    client.run(client.world.clock.sleep(0.01))
     return client
 
 
 def test_the_matrix_has_every_endpoint() -> None:
-    keyed = {e.handler.__name__ for e in http.ENDPOINTS if not e.public}
-    assert set(ABOUT) | MAKING == keyed
+    keyed = {e.handler.__name__ for e in http.ENDPOINTS if not e.public and not e.chat}
+    assert set(ABOUT) | MAKING | SHARED == keyed
 
 
 ENDPOINTS = [e for e in http.ENDPOINTS if e.handler.__name__ in ABOUT]
@@ -105,8 +117,8 @@ ENDPOINTS = [e for e in http.ENDPOINTS if e.handler.__name__ in ABOUT]
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: e.handler.__name__)
 @pytest.mark.parametrize("prompt", ["open", "given-up"])
 def test_what_is_anothers_is_not_there(endpoint: Any, key: str, prompt: str) -> None:
-    there = {"p": prompt, "t": "theirs", "m": prompt, "k": "key_user-key"}
-    nowhere = {"p": "none", "t": "nowhere", "m": "none", "k": "key_none"}
+    there = {"p": prompt, "t": "theirs", "m": prompt, "k": "key_user-key", "s": SESSION}
+    nowhere = {"p": "none", "t": "nowhere", "m": "none", "k": "key_none", "s": f"ses_{'0' * 40}"}
     full, empty = furnished(), Client()
     before = stored(full)
     seen = asked(full, endpoint, there, key)
@@ -149,8 +161,9 @@ def test_a_user_cannot_do_what_admins_do(name: str, key: str) -> None:
             ]
         },
         "create_key": {"role": "admin"},
+        "purge_sessions": {"older_than_days": 0, "dry_run": False},
     }
-    path = endpoint.path.replace("<key_id>", "key_user-key")
+    path = endpoint.path.replace("<key_id>", "key_user-key").replace("<session_id>", SESSION)
     reply = client.call(endpoint.method, path, bodies.get(name), key=key)
     assert (reply.status, reply.json) == (403, {"error": "this call needs an admin key"})
     assert stored(client) == before
@@ -162,7 +175,7 @@ def test_an_admin_of_the_account_gets_through(endpoint: Any) -> None:
     client = furnished()
     ended = endpoint.handler.__name__ in {"retry_prompt", "delete_message"}
     prompt = "given-up" if ended else "open"
-    names = {"p": prompt, "t": "theirs", "m": prompt, "k": "key_user-key"}
+    names = {"p": prompt, "t": "theirs", "m": prompt, "k": "key_user-key", "s": SESSION}
     assert asked(client, endpoint, names, "admin-key").status == 200
     client.close()
 

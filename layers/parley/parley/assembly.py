@@ -16,6 +16,7 @@ from parley.adapters.dynamodb_resources import DynamoResources
 from parley.adapters.dynamodb_subscribers import DynamoSubscribers
 from parley.adapters.dynamodb_table import Table, dynamodb_calls
 from parley.adapters.dynamodb_threads import DynamoThreads
+from parley.adapters.secrets import ParameterStoreWriter, parameter_store_calls
 from parley.adapters.sqs import SqsDeadLetters, SqsWakeUps, sqs_calls
 from parley.adapters.system import RandomIds, SystemClock, WakefulClock
 from parley.core.policy import Policy
@@ -39,15 +40,18 @@ from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
 from parley.usecases.catalogue import Models
 from parley.usecases.chat import Chat
 from parley.usecases.clients import Clients
+from parley.usecases.converse import Converse
 from parley.usecases.dead_letters import Redrive
 from parley.usecases.ending import Ending
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate, Keys
+from parley.usecases.manifests import manifests_over
 from parley.usecases.read import ReadPrompts
 from parley.usecases.sessions import Sessions
+from parley.usecases.sticky import StickySessions
 from parley.usecases.stream import Stream
 from parley.usecases.sweep import Sweep
-from parley.wire.http_calls import Api
+from parley.wire.http_calls import Api, Chats
 from parley.wire.socket import Socket
 
 
@@ -119,19 +123,44 @@ def api_engine(settings: ApiSettings) -> Api:
     memory = WakefulClock()
     models = Models(made.catalogues, memory.monotonic)
     retry = Retry(prompts, made.ending, clock, ids, made.policy)
+    accept = Accept(prompts, models, made.wake_ups, clock, ids, made.policy)
+    cancel = Cancel(prompts, made.ending, clock, made.policy)
+    sessions = made.sessions
+    clients = Clients(made.resources, memory.monotonic)
+    keys = Keys(made.keys, made.subscribers, made.publisher, clock, ids)
     return Api(
         authenticate=Authenticate(made.keys, memory.monotonic),
-        accept=Accept(prompts, models, made.wake_ups, clock, ids, made.policy),
+        accept=accept,
         read=ReadPrompts(prompts, threads, clock, made.policy),
-        cancel=Cancel(prompts, made.ending, clock, made.policy),
+        cancel=cancel,
         retry=retry,
         remove=Remove(prompts, made.ending, clock),
         stream=Stream(prompts, threads, made.subscribers, clock, made.policy),
         chat=Chat(threads, prompts, made.subscribers, clock, ids),
         delete_thread=made.delete_thread,
         models=models,
-        keys=Keys(made.keys, made.subscribers, made.publisher, clock, ids),
+        keys=keys,
         redrive=Redrive(SqsDeadLetters(made.queues, settings.dlq_url), retry),
+        chats=Chats(
+            clients=clients,
+            sessions=sessions,
+            converse=Converse(
+                accept, sessions, cancel, retry, prompts, threads, made.chat, clock, ids
+            ),
+            sticky=StickySessions(sessions, made.chat, clock, ids),
+            clock=clock,
+            domain=settings.api_domain,
+            environment=settings.environment,
+            socket_url=settings.socket_url,
+        ),
+        manifests=manifests_over(
+            resources=made.resources,
+            secrets=ParameterStoreWriter(settings.secrets_prefix, parameter_store_calls()),
+            keys=keys,
+            models=models,
+            clients=clients,
+            clock=clock,
+        ),
         policy=made.policy,
         local_providers=settings.local_providers,
         allowed_origins=settings.allowed_origins,

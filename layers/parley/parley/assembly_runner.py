@@ -48,7 +48,10 @@ def runner_engine(settings: RunnerSettings) -> Runner:
         clock=made.clock,
         policy=made.policy,
         setups=Setups(made.catalogues, made.resources, memory.monotonic),
-        tools=Toolbox(made.clock, OpenMeteo(memory)),
+        tools=Toolbox(
+            made.clock,
+            OpenMeteo(memory, settings.weather_geocoding_url, settings.weather_forecast_url),
+        ),
     )
     run = Run(
         ports=ports,

@@ -63,8 +63,35 @@ class FunctionSettings(Storage, Queues, Sockets):
     """What every function works with."""
 
 
-class ApiSettings(FunctionSettings, GivenUp, Sweeping):
+class Addresses(BaseSettings):
+    """Where llm_clients and their sockets are for browsers.
+
+    Without a domain no host of an llm_client is printed; production has no environment.
+    """
+
+    api_domain: Annotated[str, Field(pattern=r"^([a-z0-9.-]+(:[0-9]{1,5})?)?$")]
+    environment: Annotated[str, Field(pattern=r"^(local|alpha|beta|next|prod)?$")]
+    socket_url: Annotated[str, Field(pattern=r"^wss?://[^\s/]+(/\S*)?$")]
+
+
+class ParameterStore(BaseSettings):
+    """Below which path accounts' secrets are."""
+
+    secrets_prefix: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_.-]+)+$")]
+
+
+class Weather(BaseSettings):
+    """The two services behind `get_current_weather`."""
+
+    weather_geocoding_url: Url
+    weather_forecast_url: Url
+
+
+class ApiSettings(FunctionSettings, GivenUp, Sweeping, Addresses, ParameterStore):
     """`functions/api`."""
+
+    # An empty one is a value here: there is a domain or there is none.
+    model_config = SettingsConfigDict(env_ignore_empty=False)
 
     default_max_retries: Annotated[int, Field(ge=0, le=MAX_RETRIES_CAP)]
     sync_budget_seconds: Annotated[Seconds, Field(le=SYNC_BUDGET_CAP)]
@@ -85,13 +112,12 @@ class ApiSettings(FunctionSettings, GivenUp, Sweeping):
         )
 
 
-class RunnerSettings(FunctionSettings, GivenUp):
+class RunnerSettings(FunctionSettings, GivenUp, ParameterStore, Weather):
     """`functions/runner`."""
 
     lease_seconds: Annotated[Seconds, Field(ge=1)]
     attempt_limit_seconds: Annotated[Seconds, Field(le=ATTEMPT_LIMIT_CAP)]
     backoff_base_seconds: Seconds
-    secrets_prefix: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_.-]+)+$")]
     connect_seconds: Seconds
     first_token_seconds: Seconds
     between_tokens_seconds: Seconds

@@ -99,7 +99,7 @@ def locate(host: str, path: str, own_hosts: Sequence[str] = ()) -> Address | Non
     """
     bare = bare_host(host)
     segments = tuple(path.rstrip("/").split("/")[1:])
-    asset = segments == ("embed.js",) or (len(segments) == 2 and segments[0] == "page")
+    asset = segments == ("embed.js",) or (len(segments) > 1 and segments[0] == "page")
     if asset:
         return Address(ClientRef(), What.ASSET)
     if named := NAMED.fullmatch(bare):
@@ -155,7 +155,7 @@ def _sandbox(segments: tuple[str, ...]) -> Address | None:
 
 
 def _cli(segments: tuple[str, ...]) -> Address | None:
-    if segments[:3] not in {("api", "v1", "cli")} or segments[3:4] not in {("chat",), ("prompt",)}:
+    if segments[:3] != ("api", "v1", "cli") or segments[3:4] not in {("chat",), ("prompt",)}:
         return None
     word, rest = segments[3], segments[4:]
     what, name = What.CHAT, rest[-1] if rest else ""

@@ -79,14 +79,23 @@ class Sessions:
         if key and (known := await self._known(client, checked_session_key(key))):
             return known
         for _ in range(2):
-            fresh = self.ids.token()
-            thread = opened(fresh, client, self.clock.now())
             try:
-                await self.threads.create_thread(thread)
+                return await self._made(client, self.ids.token())
             except Conflict:
                 continue
-            return Session(fresh, client, thread, new=True)
         raise AssertionError("two random keys of 256 bits were taken")
+
+    async def resume(self, client: LlmClient, key: str) -> Session:
+        """The session of a key that the server itself has made; opened now if there is none.
+
+        Raises Conflict if there was one, which is deleted or has expired.
+        """
+        return await self._known(client, key) or await self._made(client, key)
+
+    async def _made(self, client: LlmClient, key: str) -> Session:
+        thread = opened(key, client, self.clock.now())
+        await self.threads.create_thread(thread)
+        return Session(key, client, thread, new=True)
 
     async def require(self, client: LlmClient, key: str) -> Session:
         """The session of a key; raises NotFound, Invalid."""

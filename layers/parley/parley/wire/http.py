@@ -1,35 +1,66 @@
 """The HTTP API: from an event of API Gateway to its answer.
 
-A call goes: plain request, route, key, then validation and the endpoint. The key comes
-before the body is even decompressed. Whatever goes wrong on the way arrives at the one
-boundary in `Http.resolve` and leaves as JSON with CORS headers.
+A call goes: plain request, address, route, key, then validation and the endpoint. The key
+comes before the body is even decompressed. An llm_client's addresses are many and lead to
+one route each. Whatever goes wrong on the way arrives at the one boundary in `Http.resolve`
+and leaves as JSON with CORS headers.
 """
 
 import inspect
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic.alias_generators import to_camel
 
 from parley.core.access import bare_key
-from parley.core.errors import NotFound
-from parley.wire import admin, chat_svc, prompt_svc, public
+from parley.core.address import Address, What, locate
+from parley.core.errors import Forbidden, NotFound
+from parley.wire import (
+    admin,
+    chat_svc,
+    cli_api,
+    llm_clients_api,
+    page,
+    prompt_svc,
+    public,
+    sessions_api,
+)
 from parley.wire.errors import INTERNAL, MethodNotAllowed, refusal_of, wrong_fields
-from parley.wire.http_calls import Answered, Api, Call, Endpoint, HttpObserver, Run, valid_ids
+from parley.wire.http_calls import (
+    Answered,
+    Api,
+    Call,
+    ChatCall,
+    Endpoint,
+    HttpObserver,
+    Run,
+    valid_ids,
+)
 from parley.wire.http_request import Request, parsed
+from parley.wire.smarter import chat, cli_chat, config
+from parley.wire.smarter.cors import PREFLIGHT_SECONDS
+from parley.wire.smarter.entrance import Entrance, refuses_role
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *prompt_svc.ENDPOINTS,
     *chat_svc.ENDPOINTS,
     *admin.ENDPOINTS,
+    *config.ENDPOINTS,
+    *chat.ENDPOINTS,
+    *cli_chat.ENDPOINTS,
+    *llm_clients_api.ENDPOINTS,
+    *cli_api.ENDPOINTS,
+    *sessions_api.ENDPOINTS,
     *public.ENDPOINTS,
 )
+PAGES = frozenset({What.PAGE, What.WORKBENCH, What.ASSET})
 
 # The contract's headers, and those that its clients could not read or send otherwise.
 # Nothing here reads a cookie, so allowing credentials gives nothing away.
@@ -42,7 +73,14 @@ CORS_HEADERS = {
     "Access-Control-Allow-Credentials": "true",
     "Access-Control-Expose-Headers": "Location, Retry-After",
 }
-PREFLIGHT_SECONDS = "7200"
+
+CLIENT = inspect.Parameter(
+    "client",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        str, Path(description="The llm_client: its integer or hashed id; its name for the CLI.")
+    ],
+)
 
 Answer = dict[str, Any]
 Answering = Callable[[Endpoint, dict[str, Any]], Any]
@@ -77,8 +115,12 @@ def _routed(endpoint: Endpoint, answering: Answering) -> Callable[..., Any]:
     """The handler as Powertools reads it: with the parameters of a request only."""
     signature = inspect.signature(endpoint.handler)
     parameters = list(signature.parameters.values())[0 if endpoint.public else 1 :]
+    if endpoint.chat:
+        parameters.append(CLIENT)
 
     def answer(**validated: Any) -> Any:
+        if endpoint.chat:
+            del validated[CLIENT.name]  # what it names has been found already
         return answering(endpoint, validated)
 
     answer.__name__ = endpoint.handler.__name__
@@ -97,7 +139,7 @@ class Http:
         self._api = api
         self._run = run
         self._observer = observer
-        self._call: Call | None = None
+        self._call: Call | ChatCall | None = None
         self._routes = router(self._answering)
 
     def _answering(self, endpoint: Endpoint, validated: dict[str, Any]) -> Any:
@@ -108,24 +150,82 @@ class Http:
         """The answer to an event, whatever happens."""
         started = time.monotonic()
         request = Request.of(event)
+        address = locate(request.host, request.path, (self._api.chats.domain,))
         self._call = None
-        try:
-            answer = self._resolved(request, context, started)
-        except Exception as error:  # noqa: BLE001 - the boundary: JSON in any case
-            answer = self._refused(error)
-        answer["headers"] = {**answer.get("headers", {}), **self._cors(request)}
-        self._observer.answered(self._account_of(request, answer, started))
+        if address is None:
+            answer = self._guarded(lambda: self._ordinary(request, context, started))
+            answer["headers"] = {**answer.get("headers", {}), **self._cors(request)}
+        elif address.what in PAGES:
+            answer = self._guarded(lambda: self._page(request))
+        else:
+            answer = self._at_client(request, address, context, started)
+        path = address.route if address and address.route else request.path
+        self._observer.answered(self._account_of(request.method, path, answer, started))
         return answer
 
-    def _resolved(self, request: Request, context: Any, started: float) -> Answer:
+    def _guarded(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - the boundary: JSON in any case
+            return self._refused(error)
+
+    def _ordinary(self, request: Request, context: Any, started: float) -> Answer:
         if request.method == "OPTIONS":
-            headers = {"Access-Control-Max-Age": PREFLIGHT_SECONDS}
-            return {"statusCode": 204, "body": "", "headers": headers}
-        if not endpoint_of(request).public:
+            return _preflight()
+        if not endpoint_of(request.method, request.path).public:
             key = bare_key(request.headers.get("authorization", ""))
             principal = self._run(self._api.authenticate(key))
-            self._call = Call(self._api, principal, self._observer, started)
-        answer: Answer = self._routes.resolve(request.plain(), context)
+            if refuses_role(principal):
+                raise Forbidden("this key is for chatting with its llm_client only")
+            self._call = Call(self._api, principal, self._observer, started, request)
+        return self._routed(request, request.path, context)
+
+    def _at_client(
+        self, request: Request, address: Address, context: Any, started: float
+    ) -> Answer:
+        """The answer at an llm_client's address, which says itself which pages may read it."""
+        entrance = Entrance(self._api, self._run, self._observer, request, address, started)
+
+        def work() -> Answer:
+            if address.what is What.NOTHING:
+                raise NotFound("no such path")
+            if request.method == "OPTIONS":
+                return _preflight()
+            if address.what is What.ROOT and request.method == "GET" and request.accepts_html:
+                origins = entrance.shown().allowed_origins
+                return self._document("/", request, origins)
+            endpoint_of(request.method, address.route)
+            self._call = entrance.enter()
+            return self._routed(request, address.route, context)
+
+        answer = self._guarded(work)
+        # The refusal must not be lost over the question who may read it.
+        headers = self._guarded(lambda: {"headers": entrance.cors()})["headers"]
+        answer["headers"] = {**answer.get("headers", {}), **headers}
+        if address.what is What.ROOT:
+            answer["headers"].pop("vary", None)
+            answer["headers"]["Vary"] = "Origin, Accept"
+        return answer
+
+    def _page(self, request: Request) -> Answer:
+        """A file of the chat page, or the pages of the sandbox: the same for everybody."""
+        if request.method != "GET":
+            raise MethodNotAllowed("GET")
+        return self._document(request.path, request, ())
+
+    def _document(self, path: str, request: Request, origins: Iterable[str]) -> Answer:
+        answer = page.page_answer(
+            path,
+            socket_url=self._api.chats.socket_url,
+            frame_ancestors=origins,
+            if_none_match=request.headers.get("if-none-match", ""),
+        )
+        if answer is None:
+            raise NotFound("no such path")
+        return answer
+
+    def _routed(self, request: Request, route: str, context: Any) -> Answer:
+        answer: Answer = self._routes.resolve(request.plain(route), context)
         return {**answer, "statusCode": int(answer["statusCode"])}
 
     def _refused(self, error: Exception) -> Answer:
@@ -151,16 +251,26 @@ class Http:
             return {"Vary": "Origin"}
         return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **CORS_HEADERS}
 
-    def _account_of(self, request: Request, answer: Answer, started: float) -> Answered:
-        here = endpoints_at(request.path)
+    def _account_of(self, method: str, path: str, answer: Answer, started: float) -> Answered:
+        here = endpoints_at(path)
         return Answered(
-            method=request.method,
+            method=method,
             route=here[0].path if here else "",
-            ids=valid_ids(here[0].match(request.path) or {}) if here else {},
-            account=self._call.principal.account if self._call else "",
+            ids=valid_ids(here[0].match(path) or {}) if here else {},
+            account=_account(self._call),
             status=answer["statusCode"],
             milliseconds=(time.monotonic() - started) * 1000,
         )
+
+
+def _account(call: Call | ChatCall | None) -> str:
+    if isinstance(call, ChatCall):
+        return call.client.account
+    return call.principal.account if call else ""
+
+
+def _preflight() -> Answer:
+    return {"statusCode": 204, "body": "", "headers": {"Access-Control-Max-Age": PREFLIGHT_SECONDS}}
 
 
 def endpoints_at(path: str) -> list[Endpoint]:
@@ -168,14 +278,14 @@ def endpoints_at(path: str) -> list[Endpoint]:
     return [endpoint for endpoint in ENDPOINTS if endpoint.match(path) is not None]
 
 
-def endpoint_of(request: Request) -> Endpoint:
-    """The endpoint that a request is for; raises NotFound, MethodNotAllowed."""
-    here = {endpoint.method: endpoint for endpoint in endpoints_at(request.path)}
+def endpoint_of(method: str, path: str) -> Endpoint:
+    """The endpoint that a call is for; raises NotFound, MethodNotAllowed."""
+    here = {endpoint.method: endpoint for endpoint in endpoints_at(path)}
     if not here:
         raise NotFound("no such path")
-    if request.method not in here:
+    if method not in here:
         raise MethodNotAllowed(", ".join(sorted({*here, "OPTIONS"})))
-    return here[request.method]
+    return here[method]
 
 
 def build(api: Api, run: Run, observer: HttpObserver) -> Http:

@@ -6,17 +6,26 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from parley.core.access import ID_PATTERN, Principal
+from parley.core.address import Address
 from parley.core.errors import ParleyError
+from parley.core.llm_client import LlmClient
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt
+from parley.ports import Clock
 from parley.usecases.accept import Accept
 from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
 from parley.usecases.catalogue import Models
 from parley.usecases.chat import Chat
+from parley.usecases.clients import Clients
+from parley.usecases.converse import Converse
 from parley.usecases.dead_letters import Redrive
 from parley.usecases.keys import Authenticate, Keys
+from parley.usecases.manifests import Manifests
 from parley.usecases.read import ReadPrompts
+from parley.usecases.sessions import Sessions
+from parley.usecases.sticky import StickySessions
 from parley.usecases.stream import Stream
+from parley.wire.http_request import Request
 
 T = TypeVar("T")
 
@@ -57,6 +66,25 @@ class HttpObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Chats:
+    """The use cases of chat sessions, and what addresses are made of.
+
+    `domain` is the API's own (`api.example.com`, may have a port), empty if llm_clients
+    have no hosts; `environment` is empty for production; `socket_url` is where pages
+    listen, empty if they cannot.
+    """
+
+    clients: Clients
+    sessions: Sessions
+    converse: Converse
+    sticky: StickySessions
+    clock: Clock
+    domain: str = ""
+    environment: str = ""
+    socket_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """The use cases that the HTTP API calls, and what its deployment sets."""
 
@@ -72,7 +100,9 @@ class Api:
     models: Models
     keys: Keys
     redrive: Redrive
+    chats: Chats
     policy: Policy
+    manifests: Manifests
     local_providers: bool = False
     allowed_origins: tuple[str, ...] = ("*",)
 
@@ -85,6 +115,34 @@ class Call:
     principal: Principal
     observer: HttpObserver
     started: float
+    request: Request
+
+    def seconds(self) -> float:
+        """How long the call has been going on. API Gateway gives it 30 s in all."""
+        return time.monotonic() - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """One call of an llm_client's address, which `client` lets in.
+
+    `caller` is whose API key was sent, None if there was none; `key` is that key.
+    """
+
+    api: Api
+    client: LlmClient
+    caller: Principal | None
+    key: str
+    observer: HttpObserver
+    started: float
+    request: Request
+    address: Address
+
+    @property
+    def key_hash(self) -> str:
+        """Of the API key, if it is one of the llm_client's account."""
+        ours = self.caller is not None and self.caller.account == self.client.account
+        return self.caller.key_hash if self.caller and ours else ""
 
     def seconds(self) -> float:
         """How long the call has been going on. API Gateway gives it 30 s in all."""
@@ -96,7 +154,9 @@ class Endpoint:
     """A route. `handler` takes the `Call` first, then what the router validated.
 
     `refuses` are the errors that are particular to it; what every route may answer is not
-    repeated. `public` ones are called without a key; they get no `Call`.
+    repeated. `public` ones are called without a key; they get no `Call`. `chat` ones are
+    an llm_client's: they get a `ChatCall`, and their path has a `<client>` that only says
+    which one it was.
     """
 
     method: str
@@ -108,6 +168,7 @@ class Endpoint:
     may_wait: bool = False
     stream: bool = False
     public: bool = False
+    chat: bool = False
 
     def match(self, path: str) -> dict[str, str] | None:
         """The path's parameters, or None if the path is another's."""

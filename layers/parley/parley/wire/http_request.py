@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Never
 from urllib.parse import unquote
 
+from parley.core.address import scheme_of
 from parley.core.errors import Invalid, TooLarge
 from parley.wire.errors import UnsupportedEncoding
 
@@ -31,6 +32,43 @@ class Request:
     path: str
     headers: Mapping[str, str]
 
+    @property
+    def host(self) -> str:
+        """The host as the caller has it, with a port if one was said.
+
+        From the header: API Gateway routes by it, and its emulator puts its own name into
+        the request's context.
+        """
+        return self.headers.get("host", "").strip().lower()
+
+    @property
+    def origin(self) -> str:
+        """The API's own origin as the caller sees it, e.g. `https://api.example.com`."""
+        forwarded = self.headers.get("x-forwarded-proto", "")
+        scheme = forwarded if forwarded in {"http", "https"} else scheme_of(self.host)
+        return f"{scheme}://{self.host}"
+
+    @property
+    def source_ip(self) -> str:
+        """Where the call came from; as API Gateway saw it, not as a header claims."""
+        context = self.event.get("requestContext") or {}
+        return str((context.get("http") or {}).get("sourceIp", ""))
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name; the first of several, which is the one of the nearest path."""
+        sent = self.event.get("cookies") or self.headers.get("cookie", "").split(";")
+        found: dict[str, str] = {}
+        for cookie in sent:
+            name, _, value = cookie.partition("=")
+            found.setdefault(name.strip(), value.strip())
+        return found
+
+    @property
+    def accepts_html(self) -> bool:
+        """True for a browser that opens a page."""
+        return "text/html" in self.headers.get("accept", "")
+
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Request":
         """The request of an HTTP API event, payload format 2.0."""
@@ -46,16 +84,23 @@ class Request:
             headers={name.lower(): text for name, text in (event.get("headers") or {}).items()},
         )
 
-    def plain(self) -> dict[str, Any]:
-        """The event as the router takes it: plain path, decoded body, the body being JSON."""
+    def plain(self, route: str = "") -> dict[str, Any]:
+        """The event as the router takes it: plain path, decoded body, the body being JSON.
+
+        `route` is the path that another one stands for.
+        """
         return {
             **self.event,
-            "rawPath": self.path,
+            "rawPath": route or self.path,
             "requestContext": {**self.event["requestContext"], "stage": "$default"},
             "headers": {**self.headers, "content-type": "application/json"},
             "body": self._body(),
             "isBase64Encoded": False,
         }
+
+    def text(self) -> str:
+        """The body as text, for calls that take something else than JSON."""
+        return self._body()
 
     def _body(self) -> str:
         raw = self.event.get("body") or ""

@@ -97,7 +97,7 @@ class MessageShape(TypedDict):
     text: str
     createdAt: Time
     updatedAt: Time
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "tool"]
     turn: int
     userId: NotRequired[str]
     assetIds: NotRequired[list[str]]

@@ -1,0 +1,52 @@
+"""Sessions of callers who name themselves instead of keeping a session key.
+
+A command line has no place for a secret of its own: it sends its API key and an id of the
+machine. The session's key is made of both and of a random text that is kept for a day, so
+nobody without the API key can come to it, and not with it alone after that day.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from parley.core.errors import Conflict, Invalid
+from parley.core.llm_client import LlmClient
+from parley.core.session import Session
+from parley.ports import ChatStore, Clock, Ids
+from parley.usecases.sessions import Sessions
+
+UID_CAP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StickySessions:
+    """The sessions of command lines."""
+
+    sessions: Sessions
+    chat: ChatStore
+    clock: Clock
+    ids: Ids
+
+    async def __call__(self, client: LlmClient, api_key: str, uid: str, *, renew: bool) -> Session:
+        """The session that this key has with an llm_client on this machine.
+
+        `renew` begins a new one. Raises Invalid for a uid that is missing or too long.
+        """
+        if not uid or len(uid) > UID_CAP:
+            raise Invalid(f"uid must have 1 to {UID_CAP} characters")
+        try:
+            return await self._session(client, api_key, uid, renew=renew)
+        except Conflict:
+            # Its session was deleted, or has expired unused: the key leads nowhere.
+            return await self._session(client, api_key, uid, renew=True)
+
+    async def _session(self, client: LlmClient, api_key: str, uid: str, *, renew: bool) -> Session:
+        who = f"{client.name}\n{uid}"
+        id_ = _mac(api_key, f"id\n{who}")[:40]
+        now = self.clock.now()
+        nonce = await self.chat.sticky(client.account, id_, self.ids.token(), now, renew=renew)
+        return await self.sessions.resume(client, _mac(api_key, f"{nonce}\n{who}"))
+
+
+def _mac(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()

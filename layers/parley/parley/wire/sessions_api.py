@@ -1,0 +1,151 @@
+"""The sessions of an account, for its admins: list, read, delete, purge."""
+
+from typing import Annotated, NotRequired
+
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from parley.core.errors import Forbidden, Invalid, NotFound, TooLarge
+from parley.core.session import SESSION_ID
+from parley.core.thread import Thread
+from parley.wire.http_calls import Call, Endpoint
+from parley.wire.shapes import Nothing, Time, stamp
+from parley.wire.smarter.shapes import SnakeBody
+
+PAGE_CAP = 100
+DAY_MS = 24 * 60 * 60 * 1000
+DAYS_CAP = 36_500
+
+SessionId = Annotated[str, Path(pattern=f"^{SESSION_ID.pattern}$")]
+Name = Annotated[str, Query(max_length=63, description="An llm_client; by default all of them.")]
+After = Annotated[str, Query(max_length=1024, description="`after` of the page before.")]
+
+
+class SessionShape(TypedDict):
+    """A session. Its key is only its holder's, and is stored nowhere."""
+
+    id: str
+    llm_client: str
+    title: str
+    turns: int
+    created_at: Time
+    updated_at: Time
+    expires_at: NotRequired[Annotated[Time, Field(description="Unless somebody asks something.")]]
+
+
+class SessionList(TypedDict):
+    """A page of sessions, newest first. `after` is there if there may be more."""
+
+    sessions: list[SessionShape]
+    after: NotRequired[str]
+
+
+class OneSession(TypedDict):
+    """A session."""
+
+    session: SessionShape
+
+
+class PurgeBody(SnakeBody):
+    """Which sessions to delete. One call works on one page of them."""
+
+    llm_client: Annotated[str, Field(max_length=63)] | None = Field(
+        None, description="By default the sessions of all llm_clients."
+    )
+    older_than_days: Annotated[float, Field(ge=0, le=DAYS_CAP, allow_inf_nan=False)] = Field(
+        description="Days since anybody said something in it."
+    )
+    dry_run: bool = Field(True, description="Only count. It is so unless false is sent.")
+    after: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, description="`after` of the call before."
+    )
+
+
+class Purge(TypedDict):
+    """What was done on this page. With `after` the next call goes on."""
+
+    examined: int
+    matched: int
+    deleted: int
+    dry_run: bool
+    after: NotRequired[str]
+
+
+async def list_sessions(
+    call: Call,
+    llm_client: Name = "",
+    limit: Annotated[int, Query(ge=1, le=PAGE_CAP)] = 50,
+    after: After = "",
+) -> SessionList:
+    """The sessions of the account, or of one of its llm_clients, newest first."""
+    found = await call.api.chats.sessions.list(call.principal, llm_client, limit, after)
+    answer = SessionList(sessions=[session_shape(thread) for thread in found.items])
+    if found.after:
+        answer["after"] = found.after
+    return answer
+
+
+async def get_session(call: Call, session_id: SessionId) -> OneSession:
+    """A session. Its messages are read like those of any thread, under its id."""
+    thread = await call.api.chats.sessions.show(call.principal, session_id)
+    return OneSession(session=session_shape(thread))
+
+
+async def delete_session(call: Call, session_id: SessionId) -> Nothing:
+    """Delete a session with its messages; what is unfinished in it is canceled first."""
+    await call.api.chats.sessions.delete(call.principal, session_id)
+    return Nothing()
+
+
+async def purge_sessions(call: Call, body: PurgeBody) -> Purge:
+    """Delete old sessions, a page with each call, or count them first (`dry_run`)."""
+    chats = call.api.chats
+    older_than = int(chats.clock.now() - body.older_than_days * DAY_MS)
+    done = await chats.sessions.purge(
+        call.principal,
+        body.llm_client or "",
+        older_than,
+        body.after or "",
+        dry_run=body.dry_run,
+    )
+    answer = Purge(
+        examined=done.examined, matched=done.matched, deleted=done.deleted, dry_run=body.dry_run
+    )
+    if done.after:
+        answer["after"] = done.after
+    return answer
+
+
+def session_shape(thread: Thread) -> SessionShape:
+    shape = SessionShape(
+        id=thread.id,
+        llm_client=thread.client,
+        title=thread.title,
+        turns=thread.next_turn - 1,
+        created_at=stamp(thread.created_at),
+        updated_at=stamp(thread.updated_at),
+    )
+    if thread.expires_at:
+        shape["expires_at"] = stamp(thread.expires_at * 1000)
+    return shape
+
+
+TAG = "sessions"
+PATH = "/api/v1/sessions"
+REFUSES = (Forbidden, Invalid)
+ENDPOINTS = (
+    Endpoint("GET", PATH, list_sessions, TAG, "List sessions", REFUSES),
+    Endpoint("POST", f"{PATH}/purge", purge_sessions, TAG, "Purge sessions", (*REFUSES, TooLarge)),
+    Endpoint(
+        "GET", f"{PATH}/<session_id>", get_session, TAG, "Get a session", (*REFUSES, NotFound)
+    ),
+    Endpoint(
+        "DELETE",
+        f"{PATH}/<session_id>",
+        delete_session,
+        TAG,
+        "Delete a session",
+        (*REFUSES, NotFound),
+    ),
+)

@@ -1,0 +1,333 @@
+"""The config object: all that a chat page needs to begin, in one call.
+
+Strings are never changed, and nothing is in it that the public may not see: no system
+message, no key, nobody's address, no internal URL.
+"""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from typing_extensions import TypedDict
+
+from parley.core.address import CLIENTS
+from parley.core.errors import Invalid, NotFound
+from parley.core.events import prompt_state
+from parley.core.plugin import TOOL_PREFIX
+from parley.core.session import Session
+from parley.usecases.sessions import History
+from parley.wire.http_calls import ChatCall, Endpoint
+from parley.wire.shapes import stamp
+from parley.wire.smarter.session_keys import session_key_of
+from parley.wire.smarter.shapes import (
+    API,
+    ChatItem,
+    Metadata,
+    SnakeBody,
+    Websocket,
+    called,
+    chat_items,
+    intro_items,
+)
+
+SessionKeyQuery = Annotated[
+    str, Query(description="64 hex digits; else it is looked for in the body, then in the cookie.")
+]
+
+Json = dict[str, Any]
+
+
+class ConfigBody(SnakeBody):
+    """Which session to go on with; a new one without it."""
+
+    session_key: str | None = None
+
+
+class Account(TypedDict):
+    """Whose it is."""
+
+    accountNumber: str
+
+
+class Profile(TypedDict):
+    """Whose it is, as newer clients read it."""
+
+    account: Account
+
+
+class Chatbot(TypedDict):
+    """The llm_client."""
+
+    id: int
+    hashed_id: str
+    url_chatbot: str
+    name: str
+    description: str
+    version: str
+    deployed: bool
+    provider: str
+    default_model: str
+    default_temperature: float | None
+    default_max_tokens: int
+    default_system_role: str
+    app_name: str
+    app_assistant: str
+    app_welcome_message: str
+    app_example_prompts: list[str]
+    app_placeholder: str
+    app_info_url: str | None
+    app_background_image_url: str | None
+    app_logo_url: str | None
+    app_file_attachment: bool
+    created_at: str
+    updated_at: str
+    annotations: list[Json]
+    tags: list[str]
+    dns_verification_status: str
+    tls_certificate_issuance_status: str
+    subdomain: str | None
+    custom_domain: str | None
+    user_profile: Profile
+    account: Account
+
+
+class SessionRow(TypedDict):
+    """The session."""
+
+    id: str
+    created_at: str
+    updated_at: str
+    name: str
+    session_key: str
+
+
+class HistoryShape(TypedDict):
+    """The newest part of the conversation. `after` is where older turns begin, or ""."""
+
+    chat: SessionRow
+    prompt: SessionRow
+    chat_history: list[ChatItem]
+    chat_tool_call_history: list[Json]
+    prompt_tool_call_history: list[Json]
+    chat_plugin_usage_history: list[Json]
+    prompt_plugin_usage_history: list[Json]
+    chatbot_request_history: list[Json]
+    plugin_selector_history: list[Json]
+    after: str
+
+
+class LimitsShape(TypedDict):
+    """What the page should know before it sends."""
+
+    input_characters: int
+    open_turn: str
+
+
+class ConfigData(TypedDict):
+    """What the page begins with."""
+
+    session_key: str
+    session_new: bool
+    sandbox_mode: bool
+    debug_mode: bool
+    chatbot: Chatbot
+    history: HistoryShape
+    prompts: list[Json]
+    websocket: Websocket
+    limits: LimitsShape
+    meta_data: Json
+    plugins: Json
+    functions: Json
+
+
+class ConfigAnswer(TypedDict):
+    """The config object in its envelope."""
+
+    data: ConfigData
+    api: str
+    thing: str
+    metadata: Metadata
+
+
+async def get_config(call: ChatCall, session_key: SessionKeyQuery = "") -> ConfigAnswer:
+    """The config object. A key that is missing or not known makes a new session."""
+    return await _answered(call, session_key, None)
+
+
+async def open_config(
+    call: ChatCall, body: ConfigBody | None = None, session_key: SessionKeyQuery = ""
+) -> ConfigAnswer:
+    """The config object. A key that is missing or not known makes a new session."""
+    return await _answered(call, session_key, body)
+
+
+async def _answered(call: ChatCall, query: str, body: ConfigBody | None) -> ConfigAnswer:
+    key = session_key_of(query, body.session_key if body else None, call.request.cookies)
+    session = await call.api.chats.sessions.open(call.client, key)
+    return await config_of(call, session)
+
+
+async def config_of(call: ChatCall, session: Session) -> ConfigAnswer:
+    """The config object of a session."""
+    client = call.client
+    history = await call.api.chats.sessions.history(session)
+    data = ConfigData(
+        session_key=session.key,
+        session_new=session.new,
+        sandbox_mode=call.address.sandbox,
+        debug_mode=False,
+        chatbot=_chatbot(call),
+        history=_history(session, history),
+        prompts=[prompt_state(prompt) for prompt in history.prompts],
+        websocket=websocket_of(call, session),
+        limits=LimitsShape(
+            input_characters=client.limits.input_characters, open_turn=client.limits.open_turn
+        ),
+        meta_data=_meta_data(call, session),
+        plugins=_named(client.plugins, "plugin"),
+        functions=_named(client.functions, "function"),
+    )
+    thing = "ChatConfig"
+    metadata = Metadata(command="chat_config", thing=thing)
+    return ConfigAnswer(data=data, api=API, thing=thing, metadata=metadata)
+
+
+def session_row(session: Session) -> SessionRow:
+    """The session as contract 3.2 has it, without whose browser it was made by."""
+    thread = session.thread
+    return SessionRow(
+        id=thread.id,
+        created_at=stamp(thread.created_at),
+        updated_at=stamp(thread.updated_at),
+        name=thread.title,
+        session_key=session.key,
+    )
+
+
+def websocket_of(call: ChatCall, session: Session) -> Websocket:
+    return Websocket(
+        url=call.api.chats.socket_url,
+        account=call.client.account,
+        llm_client=call.client.name,
+        thread_id=session.thread.id,
+    )
+
+
+def chat_url(call: ChatCall) -> str:
+    """Where this caller chats on: the family of addresses that it came by."""
+    base = "" if not call.address.sandbox else f"{CLIENTS}/{call.client.hashed_id}"
+    return f"{call.request.origin}{base}/chat/"
+
+
+def _chatbot(call: ChatCall) -> Chatbot:
+    client, look = call.client, call.client.look
+    account = Account(accountNumber=client.account)
+    ready = client.deployed and bool(call.api.chats.domain)
+    return Chatbot(
+        id=client.number,
+        hashed_id=client.hashed_id,
+        url_chatbot=chat_url(call),
+        name=client.name,
+        description=client.description,
+        version=client.version,
+        deployed=client.deployed,
+        provider=client.provider,
+        default_model=client.model,
+        default_temperature=client.temperature,
+        default_max_tokens=client.max_tokens,
+        default_system_role="",
+        app_name=look.app_name or client.name,
+        app_assistant=look.app_assistant,
+        app_welcome_message=look.app_welcome_message,
+        app_example_prompts=list(look.app_example_prompts),
+        app_placeholder=look.app_placeholder,
+        app_info_url=look.app_info_url or None,
+        app_background_image_url=look.app_background_image_url or None,
+        app_logo_url=look.app_logo_url or None,
+        app_file_attachment=look.app_file_attachment,
+        created_at=stamp(client.created_at),
+        updated_at=stamp(client.updated_at),
+        annotations=list(client.annotations),
+        tags=list(client.tags),
+        dns_verification_status="Verified" if ready else "Not Verified",
+        tls_certificate_issuance_status="Issued" if ready else "No Certificate",
+        subdomain=client.dns_name,
+        custom_domain=client.custom_domain or None,
+        user_profile=Profile(account=account),
+        account=account,
+    )
+
+
+def _history(session: Session, history: History) -> HistoryShape:
+    row = session_row(session)
+    intro = [] if history.after else intro_items(session)
+    tools = _tool_calls(history)
+    plugins = [call for call in tools if call["plugin"]]
+    return HistoryShape(
+        chat=row,
+        prompt=row,
+        chat_history=[*intro, *chat_items(history.messages)],
+        chat_tool_call_history=tools,
+        prompt_tool_call_history=tools,
+        chat_plugin_usage_history=plugins,
+        prompt_plugin_usage_history=plugins,
+        chatbot_request_history=[],
+        plugin_selector_history=[],
+        after=history.after,
+    )
+
+
+def _tool_calls(history: History) -> list[Json]:
+    """For the published component's console; results are in the chat history, once."""
+    turns = dict.fromkeys(message.turn for message in history.messages)
+    at = {message.turn: message.updated_at for message in history.messages}
+    return [
+        {
+            "id": call.id,
+            "turn": turn,
+            "created_at": stamp(at[turn]),
+            "plugin": call.name if call.name.startswith(TOOL_PREFIX) else None,
+            "function_name": call.name,
+            "function_args": call.arguments,
+            "outcome": call.outcome,
+            "ms": call.milliseconds,
+        }
+        for turn in turns
+        for call in called(history.messages, turn)
+    ]
+
+
+def _meta_data(call: ChatCall, session: Session) -> Json:
+    client, named = call.client, not call.address.sandbox
+    return {
+        "is_valid": True,
+        "is_ready": True,
+        "is_deployed": client.deployed,
+        "is_authentication_required": not named or bool(client.api_key),
+        "is_chatbot": True,
+        "is_config": True,
+        "is_chatbot_named_url": named and not call.address.ref.host,
+        "is_custom_domain": bool(call.address.ref.host),
+        "is_chatbot_sandbox_url": call.address.sandbox,
+        "account": {"accountNumber": client.account},
+        "name": client.name,
+        "chatbot_id": client.number,
+        "chatbot_name": client.name,
+        "rfc1034_compliant_name": client.dns_name,
+        "hostname": call.request.host,
+        "url": chat_url(call),
+        "session_key": session.key,
+    }
+
+
+def _named(names: tuple[str, ...], kind: str) -> Json:
+    meta_data = {f"total_{kind}s": len(names), f"{kind}s_returned": len(names)}
+    return {"meta_data": meta_data, f"{kind}s": [{"name": name} for name in names]}
+
+
+TAG = "chat"
+PATH = "/api/v1/llm-clients/<client>/config"
+REFUSES = (Invalid, NotFound)
+ENDPOINTS = (
+    Endpoint("GET", PATH, get_config, TAG, "Get the config object", REFUSES, chat=True),
+    Endpoint("POST", PATH, open_config, TAG, "Get the config object", REFUSES, chat=True),
+)

@@ -1,0 +1,169 @@
+"""The envelope of a chat answer: contract 4.5, with what a person should read inside."""
+
+import json
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from parley.core.errors import Limited, ParleyError, TooManyOpenTurns
+from parley.core.events import prompt_state
+from parley.core.plugin import TOOL_PREFIX
+from parley.core.prompt import Prompt, Status, Usage
+from parley.core.thread import ToolCall
+from parley.usecases.converse import Turned
+from parley.wire.http_calls import ChatCall
+from parley.wire.smarter.shapes import (
+    API,
+    ChatItem,
+    Metadata,
+    arguments_of,
+    called,
+    chat_items,
+    notice,
+)
+from parley.wire.smarter.words import BUSY, TOO_MANY_OPEN, told
+
+THING = "LLMClient"
+FAILED_ID = "error_response"
+
+Json = dict[str, Any]
+
+
+class ChatData(TypedDict):
+    """An answer as a Lambda function gives it."""
+
+    isBase64Encoded: bool
+    statusCode: int
+    headers: dict[str, str]
+    body: str
+
+
+class ChatAnswer(TypedDict):
+    """An answer in its envelope."""
+
+    data: ChatData
+    api: str
+    thing: str
+    metadata: Metadata
+
+
+def enveloped(call: ChatCall, turned: Turned, text: str) -> ChatAnswer:
+    """The answer that a turn has, or what is to be said as long as, or because, it has none."""
+    status, body = body_of(call, turned, text)
+    return _envelope(call, status, body)
+
+
+def body_of(call: ChatCall, turned: Turned, text: str) -> tuple[int, Json]:
+    """The status and the body of a turn."""
+    prompt, answer = turned.prompt, turned.answer
+    said = chat_items([m for m in (turned.question, *turned.rounds, answer) if m])
+    new: list[ChatItem] = [
+        {**item, "smarter_is_new": True} for item in said if item["role"] == "assistant"
+    ]
+    status = 200
+    if answer is None or answer.partial:
+        role, words, status = told(prompt)
+        new.append(notice(f"{role}_{prompt.id}.{prompt.turn}", role, words))
+    calls = called(turned.rounds, prompt.turn)
+    body = _completion(call, prompt, new[0]["content"], answer.finish_reason if answer else "stop")
+    body["metadata"] = _metadata(call, calls, turned.question.text if turned.question else text)
+    body["smarter"] = _smarter(call, turned.session.key, new, prompt_state(prompt))
+    return status, body
+
+
+def refused(call: ChatCall, key: str, text: str, error: ParleyError) -> ChatAnswer:
+    """What is to be said instead of a turn: a limit was met, or nothing works just now."""
+    status, body = refused_body(call, key, text, error)
+    return _envelope(call, status, body)
+
+
+def refused_body(call: ChatCall, key: str, text: str, error: ParleyError) -> tuple[int, Json]:
+    """The status and the body of what was not taken."""
+    words, status = BUSY, 503
+    if isinstance(error, Limited):
+        words, status = str(error), 413 if error.limit == "inputCharacters" else 429
+    elif isinstance(error, TooManyOpenTurns):
+        words, status = TOO_MANY_OPEN, 429
+    new = [notice("", "smarter_error", words)]
+    body = _completion(call, None, words, "stop")
+    body["metadata"] = _metadata(call, [], text)
+    body["smarter"] = _smarter(call, key, new, None)
+    if isinstance(error, Limited):
+        body["smarter"]["limit"] = error.limit
+    return status, body
+
+
+def _envelope(call: ChatCall, status: int, body: Json) -> ChatAnswer:
+    data = ChatData(
+        isBase64Encoded=False,
+        statusCode=status,
+        headers={"Content-Type": "application/json"},
+        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+    )
+    metadata = Metadata(command=call.address.word, thing=THING)
+    return ChatAnswer(data=data, api=API, thing=THING, metadata=metadata)
+
+
+def _completion(call: ChatCall, prompt: Prompt | None, text: str, finish_reason: str) -> Json:
+    """What a client of an LLM's API reads."""
+    good = prompt is not None and prompt.status is not Status.ABANDONED
+    return {
+        "id": f"chatcmpl-{prompt.id}" if prompt and good else FAILED_ID,
+        "object": "chat.completion",
+        "created": (prompt.updated_at if prompt else call.api.chats.clock.now()) // 1000,
+        "model": call.client.model,
+        "choices": [
+            {
+                "finish_reason": finish_reason or "stop",
+                "index": 0,
+                "logprobs": None,
+                "message": {
+                    "role": "assistant",
+                    "content": text,
+                    "refusal": None,
+                    "annotations": [],
+                    "audio": None,
+                    "function_call": None,
+                    "tool_calls": None,
+                },
+            }
+        ],
+        "usage": _usage(prompt),
+    }
+
+
+def _usage(prompt: Prompt | None) -> Json:
+    spent = (prompt.attempts[-1].usage if prompt and prompt.attempts else None) or Usage()
+    return {
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": spent.completion_tokens,
+        "total_tokens": spent.prompt_tokens + spent.completion_tokens,
+    }
+
+
+def _metadata(call: ChatCall, calls: list[ToolCall], text: str) -> Json:
+    return {
+        "tool_calls": [_tool_call(call, one) for one in calls] or None,
+        "model": call.client.model,
+        "temperature": call.client.temperature,
+        "max_completion_tokens": call.client.max_tokens,
+        "input_text": text,
+    }
+
+
+def _tool_call(call: ChatCall, one: ToolCall) -> Json:
+    told_of: Json = {"function_name": one.name, "function_args": arguments_of(one)}
+    if one.name.startswith(TOOL_PREFIX):
+        account = {"accountNumber": call.client.account}
+        told_of["smarter_plugin"] = {"name": one.name, "account": account, "pluginClass": "static"}
+    return told_of
+
+
+def _smarter(call: ChatCall, key: str, new: list[ChatItem], prompt: Json | None) -> Json:
+    return {
+        "messages": new,
+        "prompt": prompt,
+        "plugins": list(call.client.plugins),
+        "tools": list(call.client.functions),
+        "session_key": key,
+    }
