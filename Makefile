@@ -43,6 +43,7 @@ lint: .venv/.synced $(TOOLS)/.sam ## The gates: style, types, borders, template
 	.venv/bin/lint-imports
 	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(SAM) validate --lint --template template.yaml
 	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(SAM) validate --lint --template infra/monitoring.yaml
+	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(SAM) validate --lint --template infra/account-domain.yaml
 
 bench: .venv/.synced $(TOOLS)/.sam ## Measure; prints a table and writes bench/results.json
 	$(UV) run --frozen python -m bench
