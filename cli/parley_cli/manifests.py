@@ -14,7 +14,7 @@ from parley_cli.errors import Usage
 SUFFIXES = (".yaml", ".yml", ".json")
 # What others name comes before what names it.
 ORDER = ("Account", "User", "Secret", "Provider", "Model", "Plugin", "ApiKey", "LLMClient")
-KIND = re.compile(r"""^\s*["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
+KIND = re.compile(r"""(?:^|[{,])\s*["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
 PLACE = re.compile(r"\bdocument ([0-9]+)\b")
 
 
@@ -30,6 +30,8 @@ class Source:
     def rank(self) -> int:
         """Where among others it is to be applied: after what its last kind may name."""
         kinds = KIND.findall(self.text)
+        if "ApiKey" in kinds and "llmClient" in self.text:
+            return len(ORDER)  # a client's key names its LLMClient
         return max((ORDER.index(kind) for kind in kinds if kind in ORDER), default=0)
 
 

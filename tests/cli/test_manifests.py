@@ -1,0 +1,241 @@
+"""Manifests from the command line, over the product's own API: what it says and what it does."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from parley_cli.main import app
+from parley_cli.manifests import in_file, joined, read_sources
+from typer.testing import CliRunner, Result
+
+from tests.cli.conftest import Run
+from tests.cli.real import RealApi
+from tests.cli.served import Served
+
+CLIENT = """
+apiVersion: smarter.sh/v1
+kind: LLMClient
+metadata:
+  name: academy
+  description: Course advice
+  version: 0.1.0
+spec:
+  config:
+    appName: Stackademy
+    appAssistant: Stan
+  plugins: [catalog]
+"""
+PLUGIN = """
+apiVersion: smarter.sh/v1
+kind: Plugin
+metadata: {name: catalog, description: the courses, version: 0.1.0, pluginClass: static}
+spec:
+  selector: {directive: always}
+  prompt: {provider: openai, systemRole: You know the courses., model: gpt-4o-mini}
+  data: {description: courses, staticData: {ai: One course}}
+"""
+KEY = """
+apiVersion: smarter.sh/v1
+kind: ApiKey
+metadata: {name: site, description: null, version: 0.1.0}
+spec: {role: client, llmClient: academy}
+"""
+
+
+@pytest.fixture
+def real() -> Iterator[RealApi]:
+    found = RealApi(chats={"domain": "api.example.com"})
+    with Served(found.app) as served:
+        found.port = served.port
+        yield found
+    found.close()
+
+
+@pytest.fixture
+def run(real: RealApi, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("PARLEY_API", f"http://127.0.0.1:{real.port}")
+    monkeypatch.setenv("PARLEY_KEY", "admin-key")
+    monkeypatch.setattr("parley_cli.api.FIRST_PAUSE", 0.01)
+    return lambda *words, **options: CliRunner().invoke(app, list(words), **options)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], str]:
+    def write_(name: str, text: str) -> str:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write_
+
+
+def ok(result: Result) -> Result:
+    assert result.exit_code == 0, (result.stdout, result.stderr, result.exception)
+    return result
+
+
+def test_apply_tells_created_changed_with_what_and_unchanged(run, write):
+    file = write("one.yaml", f"{PLUGIN}---{CLIENT}")
+    told = "Plugin catalog created\nLLMClient academy created\n"
+    assert ok(run("apply", "-f", file)).stdout == told
+    assert ok(run("apply", "-f", file)).stdout.count(" unchanged\n") == 2
+    write("one.yaml", f"{PLUGIN}---{CLIENT.replace('Stan', 'Eva').replace('advice', 'help')}")
+    changed = ok(run("apply", "-f", file)).stdout.splitlines()[1]
+    assert changed == ("LLMClient academy changed (metadata.description, spec.config.appAssistant)")
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(run, write):
+    file = write("one.yaml", f"{PLUGIN}---{CLIENT}")
+    for _ in range(2):
+        told = ok(run("apply", "-f", file, "--dry-run"))
+        assert "LLMClient academy created" in told.stdout
+        assert "nothing was written" in told.stderr
+    assert run("describe", "LLMClient", "academy").exit_code == 4
+
+
+def test_a_directory_is_applied_in_the_order_in_which_things_name_each_other(run, write):
+    other = PLUGIN.replace("catalog", "other")
+    write("all/a.yaml", KEY)
+    write("all/b.yaml", CLIENT)
+    write("all/c.json", json.dumps([yaml.safe_load(PLUGIN), yaml.safe_load(other)]))
+    directory = str(Path(write("all/models.yaml", "models: []")).parent)
+    told = ok(run("apply", "-f", directory)).stdout
+    assert [line.split()[:2] for line in told.splitlines() if line.endswith("created")] == [
+        ["Plugin", "catalog"],
+        ["Plugin", "other"],
+        ["LLMClient", "academy"],
+        ["ApiKey", "site"],
+    ]
+
+
+def test_what_is_wrong_is_told_with_its_file_and_nothing_is_written(run, write):
+    write("all/a.yaml", f"---{PLUGIN}---{PLUGIN.replace('catalog', 'other')}---\n")
+    wrong = write("all/b.yaml", CLIENT.replace("appName", "appNaem"))
+    refused = run("apply", "-f", str(Path(wrong).parent))
+    assert refused.exit_code == 1
+    assert f"{wrong} (LLMClient academy): spec.config.appNaem: " in refused.stderr
+    assert "appName" in refused.stderr
+    assert run("describe", "Plugin", "catalog").exit_code == 4
+
+
+def test_the_secret_of_a_new_key_is_shown_once_and_opens_what_it_is_for(run, write):
+    ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))
+    told = ok(run("apply", "-f", "-", input=KEY)).stdout
+    secret = told.split()[-1]
+    assert (told.splitlines()[0], len(secret)) == ("ApiKey site created", 64)
+    assert secret not in ok(run("apply", "-f", "-", input=KEY)).stdout
+    assert secret not in ok(run("describe", "ApiKey", "site")).stdout
+    refused = run("get", "llmclients", env={"PARLEY_KEY": secret})
+    assert refused.exit_code == 1
+
+
+def test_with_json_programs_get_the_reports(run):
+    made = json.loads(ok(run("apply", "-f", "-", "--json", input=PLUGIN)).stdout)
+    assert made == {
+        "reports": [{"kind": "Plugin", "name": "catalog", "outcome": "created"}],
+        "dryRun": False,
+    }
+
+
+def test_a_lost_answer_is_asked_for_again_and_nothing_is_made_twice(run, real):
+    lost = iter([True, False])
+    real.lose = lambda path: "apply" in path and next(lost)
+    assert ok(run("apply", "-f", "-", input=PLUGIN)).stdout == "Plugin catalog unchanged\n"
+    assert len(real.calls) == 2
+
+
+def test_what_describe_prints_can_be_applied_again_and_changes_nothing(run, write):
+    odd = CLIENT.replace("Course advice", '"08"').replace("Stan", '"1e3"')
+    role = "\n    defaultSystemRole: |\n      You help.\n\n      # always\n"
+    odd = odd.replace("\n    appName", f"{role}    appName")
+    ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{odd}")))
+    text = ok(run("describe", "llm-clients", "academy")).stdout
+    assert yaml.safe_load(text)["status"]["defaultUrl"].startswith("https://academy.")
+    assert "You help.\n" in text  # on lines of its own
+    told = ok(run("apply", "-f", "-", input=text)).stdout
+    assert told == "LLMClient academy unchanged\n"
+
+
+def test_get_lists_with_the_description_last(run, write):
+    assert "no Plugin yet" in ok(run("get", "plugins")).stderr
+    ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))
+    head, *lines = ok(run("get", "llmclient")).stdout.splitlines()
+    line = next(line for line in lines if " academy " in line)
+    assert head.split()[:2] == ["ID", "NAME"]
+    assert head.endswith("DESCRIPTION")
+    assert line.split()[:3] == ["1", "academy", "0.1.0"]
+    assert line.endswith("Course advice")
+    assert " no " in line  # not deployed
+    one = json.loads(ok(run("get", "Plugin", "catalog", "--json")).stdout)
+    assert one["data"]["items"][0]["name"] == "catalog"
+
+
+def test_get_pages_with_after(run):
+    for name in ("a", "b", "c"):
+        ok(run("apply", "-f", "-", input=PLUGIN.replace("catalog", name)))
+    first = ok(run("get", "plugins", "-n", "2"))
+    assert len(first.stdout.splitlines()) == 3
+    after = first.stderr.split("--after ")[1].strip()
+    assert ok(run("get", "plugins", "--after", after)).stdout.splitlines()[1].split()[1] == "c"
+
+
+def test_deploy_shows_the_addresses_and_undeploy_takes_them_back(run, write):
+    ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))
+    told = ok(run("deploy", "academy")).stdout
+    page = next(line.split()[1] for line in told.splitlines() if line.startswith("page"))
+    assert page.startswith("https://academy.")
+    assert f"{page}chat/" in told
+    assert "/api/v1/llm-clients/1/chat/" in told
+    assert "already" in ok(run("deploy", "academy")).stdout
+    assert "not deployed" in ok(run("undeploy", "academy")).stdout
+    assert run("deploy", "absent").exit_code == 4
+
+
+def test_delete_asks_or_wants_yes_and_refuses_what_others_name(run, write):
+    ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))
+    assert run("delete", "Plugin", "catalog").exit_code == 2
+    used = run("delete", "Plugin", "catalog", "--yes")
+    assert (used.exit_code, "LLMClient academy" in used.stderr) == (1, True)
+    assert "deleted" in ok(run("delete", "LLMClient", "academy", "-y")).stdout
+    ok(run("delete", "Plugin", "catalog", "-y"))
+    assert run("delete", "Plugin", "catalog", "-y").exit_code == 4
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["Account", "User", "ApiKey", "LLMClient", "Plugin", "Provider", "Secret", "Model"],
+)
+def test_each_kind_has_an_example_and_a_schema(run, kind):
+    example = ok(run("example-manifest", kind)).stdout
+    assert yaml.safe_load(example)["kind"] == kind
+    assert json.loads(ok(run("example-manifest", kind, "--json")).stdout)["kind"] == kind
+    schema = json.loads(ok(run("json-schema", kind)).stdout)
+    assert "metadata" in schema["properties"]
+
+
+def test_an_unknown_kind_is_not_found_and_users_may_not_apply(run):
+    assert run("get", "Sandwich").exit_code == 4
+    refused = run("apply", "-f", "-", input=PLUGIN, env={"PARLEY_KEY": "user-key"})
+    assert (refused.exit_code, "admin" in refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(("text", "code"), [("a: [", 1), ("", 1), (None, 2)])
+def test_what_is_no_manifest_is_refused(run, write, text, code):
+    file = "absent.yaml" if text is None else write("one.yaml", text)
+    assert run("apply", "-f", file).exit_code == code
+
+
+def test_a_single_file_is_sent_as_it_is(write):
+    text = "# a remark\n" + PLUGIN + "---\n"
+    assert joined(read_sources([write("one.yaml", text)])) == text
+
+
+def test_a_document_of_the_whole_is_told_by_its_file(write):
+    write("all/a.yaml", f"---{PLUGIN}---\n---{PLUGIN}")
+    sources = read_sources([str(Path(write("all/b.yaml", CLIENT)).parent)])
+    files = [source.name for source in sources]
+    assert in_file("document 2: x; document 3: y", sources) == (
+        f"{files[0]}, document 2: x; {files[1]}: y"
+    )
