@@ -32,6 +32,9 @@ PLACES: Sequence[tuple[str, str, str, str, float, float, int, int]] = (
     ("Washington", "District of Columbia", "US", "United States", 38.9, -77.04, -5, 689_545),
     ("Berlin", "State of Berlin", "DE", "Germany", 52.52, 13.41, 1, 3_426_354),
     ("Reykjavík", "Capital Region", "IS", "Iceland", 64.14, -21.9, 0, 118_918),
+    ("Lisbon", "Lisbon District", "PT", "Portugal", 38.72, -9.13, 0, 517_802),
+    ("Tokyo", "Tokyo", "JP", "Japan", 35.69, 139.69, 9, 8_336_599),
+    ("New York", "New York", "US", "United States", 40.71, -74.01, -5, 8_804_190),
     ("Sydney", "New South Wales", "AU", "Australia", -33.87, 151.21, 10, 4_627_345),
 )
 
