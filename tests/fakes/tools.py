@@ -25,7 +25,8 @@ class FakeTools:
         self.open.append(asked)
         self.plugins = plugins
         try:
-            await self.clock.sleep(self.seconds.get(name, 0))
+            if seconds := self.seconds.get(name):
+                await self.clock.sleep(seconds)
             return self.results.get(name, ToolResult(f'["{name}"]'))
         finally:
             self.open.remove(asked)
