@@ -1,11 +1,10 @@
 """What accounts describe: by name, by number, by host."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from parley.core.errors import Busy, Conflict, Invalid, TransitionRefused
+from parley.core.errors import Conflict, Invalid, TransitionRefused
 from parley.core.resource import Kind, Resource
 
 from tests.conformance.material import ACCOUNT, OTHER
@@ -75,16 +74,6 @@ async def test_a_name_is_taken_once_and_costs_no_number(stores: Stores) -> None:
 
     assert await found(stores, first) == [first] * 2
     assert (await stores.resources.add(a_client("next"))).number == 2
-
-
-async def test_new_ones_at_once_get_numbers_of_their_own(stores: Stores) -> None:
-    added = await asyncio.gather(
-        *(stores.resources.add(a_client(f"c{number}")) for number in range(4)),
-        return_exceptions=True,
-    )
-    made = [one for one in added if isinstance(one, Resource)]
-    assert all(isinstance(one, (Resource, Busy)) for one in added)
-    assert sorted(one.number for one in made) == list(range(1, len(made) + 1))
 
 
 async def test_a_change_is_made_of_what_was_read(stores: Stores) -> None:
