@@ -236,7 +236,7 @@ class Attempt:
         prompt, ports = self.prompt, self.ports
         setup = await self._setup()
         context = await build_context(
-            ports.threads.context(prompt.account, prompt.thread_id, prompt.turn),
+            ports.threads.context(prompt.account, prompt.thread_id, prompt.turn, setup.page),
             prompt.turn,
             setup.budget,
         )

@@ -18,6 +18,8 @@ CLIENT_SECONDS = 5
 PLUGINS_SECONDS = 50
 REMEMBERED = 1000
 PLUGINS_CAP = 100
+PROMPT_PAGE = 40
+CHAT_PAGE = 120
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,6 +37,15 @@ class Setup:
     @property
     def budget(self) -> ContextBudget:
         return self.client.budget if self.client else self.model.budget
+
+    @property
+    def page(self) -> int:
+        """How many messages of the thread to read at once.
+
+        Enough for the turns of an llm_client's budget with a round of calls in each: what
+        the budget leaves out was read for nothing, a second read costs more.
+        """
+        return PROMPT_PAGE if self.client is None else min(3 * self.budget.turns, CHAT_PAGE)
 
     def model_named(self, name: str) -> Model:
         """The model that a plugin names: one of the catalogue, else the same endpoint's."""
