@@ -12,10 +12,16 @@ from parley.core.thread import ANSWER, QUESTION
 from parley.ports import ProviderRequest
 
 from tests.fakes.chaos import Actor, Call
-from tests.fakes.provider import Say, Script
+from tests.fakes.provider import Ask, Say, Script, Step
 from tests.fakes.world import ACCOUNT, World
 
 UNDER_A_LEASE = frozenset({"renew", "finish", "fail", "abandon", "cancel_running"})
+
+
+def _prompt_of(request: ProviderRequest) -> str:
+    """Whose question a request is about: questions are `ask <prompt id>`."""
+    asked = [message.text for message in request.messages if message.role == "user"]
+    return asked[-1].split()[1]
 
 
 class Invariants:
@@ -38,6 +44,8 @@ class Invariants:
         self.heard: dict[tuple[str, str, int], int] = {}
         self.following: dict[tuple[str, str], set[str]] = {}
         self.told: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self.callers: dict[str, str] = {}
+        self.started: set[tuple[str, str, int, str]] = set()
         world.conductor.on_effect = self.effect
         world.publisher.on_arrival = self.arrived
 
@@ -158,24 +166,41 @@ class Invariants:
         if (prompt.id, prompt.run_count) in self.evicted:
             return  # removed, which stops its attempt within a second
         self.canceled[prompt.id] = prompt.run_count
-        asked = self.world.provider.open
-        words = [r.messages[-1].text.split()[1] for r in asked]
-        self._expect(prompt.id not in words, f"I6: {prompt.id} is canceled, its stream is open")
+        streams = map(_prompt_of, self.world.provider.open)
+        self._expect(prompt.id not in streams, f"I6: {prompt.id} is canceled, its stream is open")
+        tools = [self.callers[arguments] for _, arguments in self.world.tools.open]
+        self._expect(prompt.id not in tools, f"I6: {prompt.id} is canceled, its tools work")
 
     # --- the provider ------------------------------------------------------------------------
 
     def asked(self, request: ProviderRequest) -> None:
         """A context ends with its own question, and has no other unfinished one."""
-        prompt_id = request.messages[-1].text.split()[1]
-        self._expect(request.messages[-1].role == "user", "the last word is not a question")
-        self._expect(prompt_id.startswith("p"), "the last word is not a question")
+        last = request.messages[-1]
+        round_ = last.role == "tool"
+        self._expect(last.role == "user" or round_, "the last word is not a question")
+        self._expect(_prompt_of(request).startswith("p"), "the last word is not a question")
+        waiting: list[str] = []
+        for message in request.messages:
+            if message.role == "tool":
+                paired = bool(waiting) and waiting.pop(0) == message.call_id
+                self._expect(paired, "a result without its call")
+            else:
+                self._expect(not waiting, "a call without its result")
+                waiting = [call.id for call in message.calls]
 
-    def marked(self, script: Script, number: int) -> Script:
+    def marked(self, script: Script, number: int, request: ProviderRequest) -> Script:
         """A script whose words are its own, so that two attempts cannot be mixed up."""
-        return tuple(
-            replace(step, text=f"{number}:{step.text}") if isinstance(step, Say) else step
-            for step in script
-        )
+        arguments = f'{{"asked": {number}}}'
+        self.callers[arguments] = _prompt_of(request)
+        return tuple(self._marked(step, number, arguments) for step in script)
+
+    def _marked(self, step: Step, number: int, arguments: str) -> Step:
+        match step:
+            case Say(text):
+                return Say(f"{number}:{text}")
+            case Ask(calls):
+                return replace(step, calls=tuple((name, arguments) for name, _ in calls))
+        return step
 
     # --- the followers -----------------------------------------------------------------------
 
@@ -203,11 +228,30 @@ class Invariants:
             self.no_gap(connection_id, frame)
             self.nothing_after_the_lease(frame["promptId"], frame["attempt"])
             self.nothing_after_a_cancel(frame)
+        elif frame["type"] == "tool":
+            self.in_its_place(connection_id, frame)
+            self.nothing_after_the_lease(frame["promptId"], frame["attempt"])
+            self.nothing_after_a_cancel(frame)
         elif frame["type"] == "message" and frame["message"]["role"] == "assistant":
             self.one_answer_told(frame["message"])
         elif frame["type"] == "prompt":
             state = frame["prompt"]
             self.told[connection_id, state["id"]].append(state["status"])
+
+    def in_its_place(self, connection_id: str, frame: Frame) -> None:
+        """I3: a tool event comes after the text before it; a call starts before it is done.
+
+        Who comes after the end has the text with the message, and not by deltas.
+        """
+        attempt = (connection_id, frame["promptId"], frame["attempt"])
+        prompt = self.before.get((ACCOUNT, frame["promptId"]))
+        over = prompt is None or prompt.status.terminal
+        heard = self.heard.get(attempt, 0)
+        self._expect(over or frame["offset"] <= heard, f"I3: {frame} after {heard} of the text")
+        call = (*attempt, frame["callId"])
+        if frame["state"] == "started":
+            self.started.add(call)
+        self._expect(call in self.started, f"I3: {frame} is done and never started")
 
     def no_gap(self, connection_id: str, frame: Frame) -> None:
         """I3: deltas of an attempt follow each other; a repeat says the same."""
@@ -266,12 +310,14 @@ class Invariants:
         self._expect(not self.world.open_turns(), f"I1: open {self.world.open_turns()}")
         self._expect(not state.deletions, f"unfinished deletions {state.deletions}")
         self._expect(not self.world.provider.open, "a stream is open")
+        self._expect(not self.world.tools.open, "a tool works on")
         for prompt in state.prompts.values():
             self.ended_well(prompt)
         for (_, thread_id), messages in state.messages.items():
             self.no_holes(thread_id)
             for (turn, part), message in messages.items():
-                self._expect(part in (QUESTION, ANSWER), f"I2: part {part}")
+                if part not in (QUESTION, ANSWER):
+                    self.round_belongs(turn, part, messages)
                 if part == ANSWER:
                     self.answer_belongs(turn, message)
         for prompt_id, contents in self.stored.items():
@@ -305,6 +351,18 @@ class Invariants:
             self._expect(prompt.response_message_id == answer.id, f"I2: {answer.id} is nobody's")
             partial = prompt.status is Status.CANCELED
             self._expect(answer.partial == partial, f"I2: {prompt.status} with {answer}")
+
+    def round_belongs(self, turn: int, part: int, messages: dict[Any, Any]) -> None:
+        """I2: a round is stored with its answer or not at all, whole, after those before it."""
+        round_, answer = messages[turn, part], messages.get((turn, ANSWER))
+        whole = answer is not None and not answer.partial
+        self._expect(whole, f"I2: round {part} of turn {turn} has no answer")
+        self._expect((turn, part - 1) in messages, f"I2: a hole before round {part}")
+        if answer is not None:
+            self._expect(round_.id == f"{answer.id}.{part - QUESTION}", f"I2: {round_.id}")
+            self._expect(answer.text.startswith(round_.text) or part > 2, "I2: another's round")
+        outcomes = {call.outcome for call in round_.calls}
+        self._expect(bool(outcomes) and outcomes <= {"ok", "failed"}, f"I2: {outcomes}")
 
     def no_holes(self, thread_id: str) -> None:
         """Turns are numbered in commit order without holes."""

@@ -24,6 +24,7 @@ from parley.core.errors import (
     Unavailable,
 )
 from parley.core.policy import Policy
+from parley.core.resource import Kind
 from parley.ports import Connection, ProviderRequest
 from parley.usecases.accept import NewPrompt
 
@@ -48,6 +49,9 @@ VISIBILITY = 60.0
 # A post that takes longer than its client waits has not arrived. It stays below the
 # margin before a lease's end, as the adapter's time-outs must.
 POST_SECONDS = POLICY.lease_margin / 2
+# With the attempt's limit of 20 s, a call may well be its last.
+TOOL_SECONDS = {"calculator": 0.0, "date_calculator": 1.5, "get_current_weather": 8.0}
+TOOL_LIMITS = {"toolRounds": 2}
 REST_STEPS = 30_000
 INVOCATIONS = 6
 
@@ -133,11 +137,16 @@ class Simulation:
         threads: int = 2,
         ghosts: bool = False,
         faults: bool = True,
+        tools: bool = False,
     ) -> None:
         self.scheduler = Scheduler(ghosts=ghosts)
         self.world = World(self.scheduler, POLICY)
         self.world.queue.visibility = VISIBILITY
         self.world.provider.otherwise = self._script
+        self.client = "adviser" if tools else ""
+        functions = list(TOOL_SECONDS)
+        self.world.describe(Kind.LLM_CLIENT, "adviser", functions=functions, limits=TOOL_LIMITS)
+        self.world.tools.seconds = dict(TOOL_SECONDS)
         self.scripts = list(scripts)
         self.plan = list(plan)
         self.choices = list(choices)
@@ -402,7 +411,8 @@ class Simulation:
         match op.what:
             case "accept":
                 text = f"ask p{op.n}{' anew' * op.variant}"
-                await world.accept(USER, NewPrompt(text, prompt_id, thread_id, max_retries=2))
+                new = NewPrompt(text, prompt_id, thread_id, max_retries=2, client=self.client)
+                await world.accept(USER, new)
                 self.checks.accepted(prompt_id)
             case "cancel":
                 canceled = await world.cancel(USER, prompt_id)
@@ -450,7 +460,7 @@ class Simulation:
         self.checks.asked(request)
         script = self.scripts.pop(0) if self.scripts else SHORT
         if script is not None:
-            return self.checks.marked(script, self.asked)
+            return self.checks.marked(script, self.asked, request)
         if self.faults:
             self.killers += [a for a in self.actors if a.kind == "runner" and self._asks(a)]
         return SHORT
@@ -481,6 +491,8 @@ def _frame(frame: dict[str, Any]) -> str:
             return f"delta {frame['promptId']} attempt {frame['attempt']} {span}"
         case "prompt":
             return f"{frame['prompt']['id']} is {frame['prompt']['status']}"
+        case "tool":
+            return f"tool {frame['callId']} of {frame['promptId']} is {frame['state']}"
         case "message":
             return f"message {frame['message']['id']}"
     return ""

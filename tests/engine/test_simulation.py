@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.engine.simulation import Op, Simulation
-from tests.fakes.provider import SILENT, Break, Cut, End, Fail, Say, Script, Wait
+from tests.fakes.provider import SILENT, Ask, Break, Cut, End, Fail, Say, Script, Wait
 
 EXAMPLES = int(os.environ.get("PARLEY_SIMULATION_EXAMPLES", "0"))
 DEEP = EXAMPLES > 0
@@ -42,6 +42,20 @@ SCRIPTS: list[Script | None] = [
     None,
 ]
 
+ADD, DATE, SKY = (("calculator", ""),), (("date_calculator", ""),), (("get_current_weather", ""),)
+TOOL_SCRIPTS: list[Script | None] = [
+    *SCRIPTS,
+    *(
+        (Ask(ADD),),
+        (Say("ab"), Ask(DATE)),
+        (Say("ab"), Wait(0.5), Say("c"), Ask((*ADD, *DATE))),
+        (Wait(1), Ask((*DATE, *SKY))),
+        (Say("abc"), Ask(SKY)),
+        (Ask((("unknown", ""), *ADD)),),
+    )
+    * 2,
+]
+
 ids = st.integers(0, 3)
 op = st.one_of(
     st.builds(Op, st.just("accept"), ids),
@@ -66,6 +80,15 @@ def test_the_promises_hold_in_every_order_and_under_every_fault(
     plan: list[Op], choices: list[int], told: list[Script | None], ghosts: bool, threads: int
 ) -> None:
     simulation = Simulation(plan, choices, told, threads=threads, ghosts=ghosts)
+    asyncio.run(simulation.run())
+
+
+@PROFILE
+@given(plans, steps, st.lists(st.sampled_from(TOOL_SCRIPTS), max_size=10), st.booleans())
+def test_the_promises_hold_while_tools_are_at_work(
+    plan: list[Op], choices: list[int], told: list[Script | None], ghosts: bool
+) -> None:
+    simulation = Simulation(plan, choices, told, ghosts=ghosts, tools=True)
     asyncio.run(simulation.run())
 
 
