@@ -44,9 +44,7 @@ def schema(kind: ManifestKind) -> dict[str, Any]:
 def page() -> str:
     """The page of all kinds."""
     metadata = _table(_rows(Metadata, "metadata.", schema(ManifestKind.USER)))
-    common = "\n".join(
-        ["## Metadata", "", "Of every kind, unless it says otherwise.", "", metadata]
-    )
+    common = f"## Metadata\n\nOf every kind, unless it says otherwise.\n\n{metadata}"
     return "\n".join([HEAD, common, *(_section(kind) for kind in ManifestKind)])
 
 
