@@ -89,3 +89,22 @@ def checked(frame: dict[str, Any]) -> dict[str, Any]:
     """The frame, which the product's schema must know."""
     SERVER_FRAMES[frame["type"]].model_validate(frame)
     return frame
+
+
+def called(prompt: Prompt, name: str, state: str, outcome: str) -> dict[str, Any]:
+    """A call of a tool, as followers are told of it."""
+    return {
+        "type": "tool",
+        "threadId": prompt.thread_id,
+        "promptId": prompt.id,
+        "attempt": prompt.attempt,
+        "round": 1,
+        "callId": "call_1",
+        "name": name,
+        "arguments": '{"expression": "1+1"}',
+        "state": state,
+        "outcome": outcome,
+        "milliseconds": 1500 if outcome else 0,
+        "size": 3,
+        "offset": len(prompt.text),
+    }

@@ -20,7 +20,8 @@ from parley.wire.frames import client_frame
 from parley.wire.prompt_query import ListPrompts, Query, asked
 from parley.wire.prompt_svc import AddPrompt
 
-from tests.cli.scripted import ENDED, STARTED, TERMINAL, Prompt, checked
+from tests.cli.chatting import FakeChat
+from tests.cli.scripted import ENDED, STARTED, TERMINAL, Prompt, called, checked
 
 ADMIN_KEY, USER_KEY = "a" * 64, "b" * 64
 
@@ -52,8 +53,13 @@ class FakeApi:
     models: list[dict[str, Any]] = field(default_factory=list)
     dead: list[dict[str, str]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    chat: FakeChat = field(init=False)
+    sockets: list[dict[str, str]] = field(default_factory=list)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.chat = FakeChat(self)
 
     @property
     def url(self) -> str:
@@ -69,9 +75,15 @@ class FakeApi:
             elif name == "pause":
                 await asyncio.sleep(arguments[0])
             else:
-                await self._do(prompt, name, *arguments)
+                await self.do(prompt, name, *arguments)
 
-    async def _do(self, prompt: Prompt, name: str, *arguments: Any) -> None:
+    def begin(self, prompt: Prompt) -> None:
+        """Let a prompt do what the script says."""
+        task = asyncio.ensure_future(self.play(prompt))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def do(self, prompt: Prompt, name: str, *arguments: Any) -> None:
         async with self._lock:
             await self._step(prompt, name, *arguments)
 
@@ -92,6 +104,8 @@ class FakeApi:
                 await self._tell(prompt, self._delta(prompt, arguments[0]))
             case "unsent":  # text that no socket hears of
                 prompt.text += arguments[0]
+            case "tool":
+                await self._tell(prompt, called(prompt, *arguments))
             case "frame":
                 await self._tell(prompt, arguments[0](prompt))
             case "drop":
@@ -179,6 +193,7 @@ class FakeApi:
         route("GET", "/status", self.status)
         route("GET", "/health", self.health)
         route("GET", "/ws", self.socket)
+        self.chat.routes(route)
         return app
 
     @web.middleware
@@ -197,9 +212,12 @@ class FakeApi:
             self.busy -= 1
             return refused(503, "the service is busy, try again")
         try:
-            return web.json_response(await handler(request, body))
+            answer = await handler(request, body)
         except KeyError:
             return refused(404, "no such prompt")
+        return (
+            refused(403, "this key may only chat") if answer is None else web.json_response(answer)
+        )
 
     async def add(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
         AddPrompt.model_validate(body)
@@ -208,9 +226,7 @@ class FakeApi:
         thread_id = body.get("threadId") or body["id"]
         turn = 1 + sum(p.thread_id == thread_id for p in self.prompts.values())
         prompt = self.prompts[body["id"]] = Prompt(body["id"], thread_id, turn, body)
-        task = asyncio.ensure_future(self.play(prompt))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.begin(prompt)
         return {"answer": "", "prompt": prompt.shape()}
 
     def _shown(self, prompt: Prompt) -> dict[str, Any]:
@@ -231,14 +247,13 @@ class FakeApi:
     async def cancel(self, request: web.Request, _: Any) -> dict[str, Any]:
         prompt = self.prompts[request.match_info["id"]]
         if prompt.status not in TERMINAL:
-            await self._do(prompt, "cancel")
+            await self.do(prompt, "cancel")
         return self._shown(prompt)
 
     async def retry(self, request: web.Request, _: Any) -> dict[str, Any]:
         prompt = self.prompts[request.match_info["id"]]
         prompt.status, prompt.turn = "scheduled", prompt.turn + 1
-        task = asyncio.ensure_future(self.play(prompt))
-        self._tasks.add(task)
+        self.begin(prompt)
         return self._shown(prompt)
 
     async def remove(self, request: web.Request, _: Any) -> dict[str, Any]:
@@ -323,6 +338,7 @@ class FakeApi:
             return web.Response(status=self.socket_status)
         if request.query.get("token") not in {ADMIN_KEY, USER_KEY}:
             return web.Response(status=401)
+        self.sockets.append(dict(request.query))
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for message in socket:

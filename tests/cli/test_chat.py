@@ -1,0 +1,330 @@
+"""`parley chat`: what it posts, what it remembers, what it shows, and how it is stopped."""
+
+import json
+import os
+import pty
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from parley_cli import follow, waiting
+from typer.testing import Result
+
+from tests.cli.chatting import WELCOME, thread_of
+from tests.cli.conftest import Run
+from tests.cli.server import ADMIN_KEY, FakeApi
+
+PARLEY = Path(sys.executable).parent / "parley"
+SECONDS = 20
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(follow, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("parley_cli.api.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(waiting, "SHORTEST_ROUND", 0.05)
+
+
+def ok(result: Result) -> Result:
+    assert result.exit_code == 0, (result.stdout, result.stderr, result.exception)
+    return result
+
+
+def say(run: Run, text: str, *options: str) -> Result:
+    return run("chat", "stackademy", "--message", text, *options)
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+
+
+# --- one question
+
+
+def test_a_message_is_posted_as_it_is_and_its_answer_printed(run: Run, api: FakeApi):
+    assert ok(say(run, "1<2 & <a href='x'>")).stdout == "Hello world\n"
+    [posted] = api.chat.posted
+    assert posted["messages"][-1] == {"role": "user", "content": "1<2 & <a href='x'>"}
+    assert posted["messages"][0]["id"] == "intro.1"
+    assert (posted["wait"], posted["format"]) == (0, "plain")
+
+
+def test_a_question_is_read_from_a_pipe(run: Run, api: FakeApi):
+    assert ok(run("chat", "stackademy", input="Which courses?\n")).stdout == "Hello world\n"
+    assert api.chat.posted[0]["messages"][-1]["content"] == "Which courses?\n"
+
+
+def test_the_socket_is_opened_with_the_sessions_key_and_ones_own(run: Run, api: FakeApi):
+    api.script = [("watched", 1), ("start",), ("say", "Hi"), ("finish",)]
+    ok(say(run, "Hello"))
+    assert api.sockets[0] == {
+        "session_key": api.chat.keys[0],
+        "account": "3141-5926-5359",
+        "llm_client": "stackademy",
+        "token": ADMIN_KEY,
+    }
+    assert api.subscribed[0]["threadId"] == thread_of(api.chat.keys[0])
+
+
+def test_without_a_socket_the_answer_is_waited_for(run: Run, api: FakeApi):
+    api.socket_status = 404
+    api.script = [("start",), ("say", "slow"), ("pause", 0.3), ("finish",)]
+    result = ok(say(run, "Hello"))
+    assert result.stdout == "slow\n"
+    assert "not live" in result.stderr
+
+
+def test_tools_are_told_in_a_line_beside_the_answer(run: Run, api: FakeApi):
+    api.script = [
+        ("watched", 1),
+        ("start",),
+        ("tool", "calculator", "started", ""),
+        ("tool", "calculator", "done", "ok"),
+        ("tool", "calculator", "done", "ok"),
+        ("say", "It is 2."),
+        ("finish",),
+    ]
+    result = ok(say(run, "1+1?"))
+    assert result.stdout == "It is 2.\n"
+    assert result.stderr.count('· calculator({"expression": "1+1"}): ok, 1.5 s') == 1
+
+
+def test_json_is_one_object(run: Run, api: FakeApi):
+    answer = json.loads(ok(say(run, "Hello", "--json")).stdout)
+    assert answer["answer"] == "Hello world"
+    assert answer["newSession"] is True
+    assert answer["session"] == thread_of(api.chat.keys[0])
+    assert answer["prompt"]["status"] == "completed"
+    assert api.chat.keys[0] not in json.dumps(answer)
+
+
+def test_what_a_limit_says_is_said_and_ends_with_1(run: Run, api: FakeApi):
+    api.chat.refuse = "Please wait a minute."
+    result = say(run, "Hello")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Please wait a minute." in result.stderr
+
+
+def test_an_answer_that_was_given_up_ends_with_1(run: Run, api: FakeApi):
+    api.script = [("start",), ("say", "half"), ("abandon", "rate_limited")]
+    result = say(run, "Hello")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "rate_limited" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["chat", "absent", "-m", "x"], 4),
+        (["chat", "stackademy", "-m", " "], 2),
+        (["chat", "stackademy"], 2),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run: Run, words, code):
+    assert run(*words, input="").exit_code == code
+
+
+def test_a_key_that_may_only_chat_is_enough(run: Run, api: FakeApi):
+    api.chat.chat_only = True
+    assert ok(say(run, "Hello")).stdout == "Hello world\n"
+
+
+# --- the session
+
+
+def test_the_session_goes_on_until_a_new_one_is_asked_for(run: Run, api: FakeApi, tmp_path):
+    ok(say(run, "one"))
+    ok(say(run, "two"))
+    assert len(api.chat.keys) == 1
+    assert api.chat.posted[1]["messages"][0]["id"] == "msg_chat_1"
+    ok(say(run, "three", "--new-session"))
+    ok(say(run, "four"))
+    first, second = api.chat.keys
+    assert [post["session_key"] for post in api.chat.posted] == [first, first, second, second]
+
+
+def test_the_sessions_key_is_for_its_owners_eyes_only(run: Run, api: FakeApi, tmp_path):
+    ok(say(run, "one"))
+    [file] = kept(tmp_path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text().strip() == api.chat.keys[0]
+    assert file.relative_to(tmp_path / "state").parts[-2:] == ("3141-5926-5359", "stackademy")
+
+
+def test_a_session_that_is_gone_is_told_and_begun_anew(run: Run, api: FakeApi, tmp_path):
+    ok(say(run, "one"))
+    api.chat.keys.clear()
+    api.chat.keys.append("f" * 64)
+    result = ok(say(run, "two"))
+    assert "the last session is gone" in result.stderr
+    assert kept(tmp_path)[0].read_text().strip() == api.chat.keys[-1]
+
+
+def test_the_same_words_after_a_failure_are_a_new_question(run: Run, api: FakeApi):
+    api.script = [("start",), ("abandon", "boom")]
+    assert say(run, "again?").exit_code == 1
+    api.script = [("start",), ("say", "Yes."), ("finish",)]
+    assert ok(say(run, "again?")).stdout == "Yes.\n"
+
+
+def test_a_lost_response_is_no_second_question(run: Run, api: FakeApi):
+    ok(say(run, "one"))
+    api.chat.lossy = True
+    ok(say(run, "two"))
+    assert (len(api.chat.posted), len(api.prompts)) == (3, 2)
+
+
+# --- on a terminal
+
+
+class Terminal:
+    """`parley chat` as a person has it before them."""
+
+    def __init__(self, environment: dict[str, str], *words: str) -> None:
+        self.ours, theirs = pty.openpty()
+        self.sent = ""
+        self.read = 0
+        self.process = subprocess.Popen(
+            [PARLEY, "chat", "stackademy", *words],
+            env=environment | {"TERM": "dumb"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def until(self, words: str) -> str:
+        """What is shown next, up to these words."""
+        end = time.monotonic() + SECONDS
+        while (at := self.sent.find(words, self.read)) < 0:
+            ready = select.select([self.ours], [], [], max(end - time.monotonic(), 0))[0]
+            assert ready, f"{words!r} was not shown: {self.sent!r}"
+            try:
+                data = os.read(self.ours, 4096)
+            except OSError:
+                data = b""
+            assert data, f"it ended without {words!r}: {self.sent!r}"
+            self.sent += data.decode()
+        said, self.read = self.sent[self.read : at + len(words)], at + len(words)
+        return said
+
+    def type(self, text: str) -> None:
+        os.write(self.ours, f"{text}\n".encode())
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        """The exit code; what it still writes is read, as a terminal would."""
+        while True:
+            try:
+                if not os.read(self.ours, 4096):
+                    break
+            except OSError:
+                break
+        return self.process.wait(SECONDS)
+
+
+@pytest.fixture
+def open_chat(api: FakeApi, tmp_path: Path) -> Iterator[object]:
+    environment = dict(os.environ) | {"PARLEY_API": api.url, "PARLEY_KEY": ADMIN_KEY}
+    opened: list[Terminal] = []
+
+    def open_(*words: str) -> Terminal:
+        opened.append(Terminal(environment, *words))
+        return opened[-1]
+
+    yield open_
+    for terminal in opened:
+        if terminal.process.poll() is None:
+            terminal.process.kill()
+            terminal.process.wait()
+        os.close(terminal.ours)
+
+
+def test_a_conversation_on_a_terminal(api: FakeApi, open_chat):
+    terminal = open_chat()
+    assert "a new session" in terminal.until(WELCOME)
+    terminal.until("> ")
+    terminal.type("Hello")
+    terminal.until("Hello world\r\n")
+    terminal.until("> ")
+    terminal.type("/help")
+    terminal.until("/retry")
+    terminal.until("> ")
+    terminal.type("/new")
+    terminal.until("a new session")
+    terminal.until("> ")
+    terminal.type("/quit")
+    assert terminal.end() == 0
+    assert len(api.chat.keys) == 2
+
+
+def test_what_was_said_is_shown_when_it_goes_on(api: FakeApi, run: Run, open_chat):
+    ok(say(run, "one"))
+    terminal = open_chat()
+    shown = terminal.until("> ")
+    assert "going on with the last session" in shown
+    assert shown.index(WELCOME) < shown.index("one") < shown.index("Hello world")
+    terminal.interrupt()
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_stops_the_answer_and_the_conversation_goes_on(api: FakeApi, open_chat):
+    api.script = [("watched", 1), ("start",), ("say", "a long ")]
+    terminal = open_chat()
+    terminal.until("> ")
+    terminal.type("Tell me")
+    terminal.until("a long ")
+    terminal.interrupt()
+    terminal.until("(stopped)")
+    terminal.until("> ")
+    assert api.prompts["chat_1"].status == "canceled"
+    api.script = [("start",), ("say", "short"), ("finish",)]
+    terminal.type("And now?")
+    terminal.until("short\r\n")
+
+
+def test_a_second_ctrl_c_leaves(api: FakeApi, open_chat):
+    api.script = [("watched", 1), ("start",), ("say", "a long ")]
+    api.chat.deaf = True
+    terminal = open_chat()
+    terminal.until("> ")
+    terminal.type("Tell me")
+    terminal.until("a long ")
+    terminal.interrupt()
+    terminal.until("Ctrl-C again leaves")
+    terminal.interrupt()
+    assert terminal.end() == 130
+
+
+def test_a_failed_answer_is_tried_again(api: FakeApi, open_chat):
+    api.script = [("start",), ("abandon", "boom")]
+    terminal = open_chat()
+    terminal.until("> ")
+    terminal.type("Tell me")
+    terminal.until("boom")
+    terminal.until("> ")
+    api.script = [("watched", 2), ("start",), ("say", "At last."), ("finish",)]
+    terminal.type("/retry")
+    terminal.until("At last.")
+
+
+def test_an_answer_that_is_still_coming_is_heard_to_its_end(api: FakeApi, run: Run, open_chat):
+    api.script = [("watched", 1), ("start",), ("say", "half"), ("watched", 2), ("say", " whole")]
+    api.script = [*api.script, ("finish",)]
+    first = open_chat()
+    first.until("> ")
+    first.type("Tell me")
+    first.until("half")
+    first.process.kill()
+    second = open_chat()
+    assert "half whole" in second.until("> ")
