@@ -106,6 +106,9 @@ def differences(before: Manifest, after: Manifest) -> tuple[str, ...]:
 
 
 def _differing(path: str, before: Any, after: Any) -> list[str]:
+    # What is not there yet, or any more, is told by its parts.
+    before = {} if before is None and after and isinstance(after, dict) else before
+    after = {} if after is None and before and isinstance(before, dict) else after
     if isinstance(before, dict) and isinstance(after, dict):
         names = [*before, *(name for name in after if name not in before)]
         return [
