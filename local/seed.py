@@ -1,18 +1,21 @@
-"""What a fresh local stack is given: an account with two keys, and a model.
+"""What a fresh local stack is given: an account with two keys, a model, and llm_clients.
 
-It is done with `parley bootstrap`, as for a stack on AWS.
+It is done with `parley bootstrap` and `parley apply`, as for a stack on AWS.
 """
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from local.processes import StackError
 
 ACCOUNT = "3141-5926-5359"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ("stackademy.yaml", "weather.yaml", "plain.yaml")
 PARLEY = Path(sys.executable).parent / "parley"
 
 
@@ -32,23 +35,33 @@ class Provider(TypedDict):
     key: str
 
 
-async def seed(stack_name: str, env: Mapping[str, str], provider: Provider) -> Seeded:
-    """Put the account, its keys and the model into a deployed stack.
+async def seed(stack_name: str, env: Mapping[str, str], provider: Provider, api: str) -> Seeded:
+    """Put the account, its keys, the model and the llm_clients into a deployed stack.
 
     `env` makes AWS tools talk to the emulator. Raises StackError with what `parley` says.
     """
-    command = [str(PARLEY), "bootstrap", "--json", "--stack", stack_name, "--account", ACCOUNT]
-    command += ["--user-key", "--model-base-url", provider["base_url"]]
-    command += ["--model-name", provider["model"]]
+    command = ["bootstrap", "--stack", stack_name, "--account", ACCOUNT, "--user-key"]
+    command += ["--model-base-url", provider["base_url"], "--model-name", provider["model"]]
+    made = await parley(command, {**env, "PARLEY_MODEL_KEY": provider["key"]})
+    files = [word for name in EXAMPLES for word in ("--file", str(ROOT / "examples" / name))]
+    access = {"PARLEY_API": api, "PARLEY_KEY": made["admin_key"]}
+    await parley(["apply", *files], os.environ | access)
+    return {"admin_key": made["admin_key"], "user_key": made["user_key"], "account": ACCOUNT}
+
+
+async def parley(words: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
+    """What a command answers with --json; raises StackError with what it says if it fails."""
     process = await asyncio.create_subprocess_exec(
-        *command,
-        env={**env, "PARLEY_MODEL_KEY": provider["key"]},
+        str(PARLEY),
+        *words,
+        "--json",
+        env=env,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
     if process.returncode != 0:
-        raise StackError(f"parley bootstrap failed:\n{err.decode()}{out.decode()}")
-    made = json.loads(out)
-    return {"admin_key": made["admin_key"], "user_key": made["user_key"], "account": ACCOUNT}
+        raise StackError(f"parley {words[0]} failed:\n{err.decode()}{out.decode()}")
+    made: dict[str, str] = json.loads(out)
+    return made

@@ -174,7 +174,8 @@ async def seed_once(options: Options, aws: Aws, provider: Provider) -> Seeded:
     if path.exists():
         kept: Seeded = json.loads(path.read_text())
         return kept
-    seeded = await seed(STACK_NAME, aws.environment(), provider)
+    api = f"http://127.0.0.1:{options.port}"
+    seeded = await seed(STACK_NAME, aws.environment(), provider, api)
     if options.keep:
         write_private(path, dict(seeded))
     return seeded
@@ -213,11 +214,14 @@ def write_private(path: Path, content: Mapping[str, object]) -> None:
 
 
 def summary(stack: Mapping[str, object], options: Options) -> str:
-    """What to read, and three commands to copy."""
+    """What to open, what to read, and three commands to copy."""
     api, key = stack["api"], stack["user_key"]
+    page = f"http://stackademy.{stack['account']}.api.localhost:{options.port}/"
     return f"""
   Parley is ready.
 
+    chat page    {page}
+    workbench    {api}/workbench/#key={stack["admin_key"]}
     HTTP API     {api}
     WebSocket    {stack["websocket"]}
     account      {stack["account"]}
@@ -227,8 +231,8 @@ def summary(stack: Mapping[str, object], options: Options) -> str:
 
   Try:
 
+    .venv/bin/parley chat stackademy
     .venv/bin/parley prompt "What's a banana?"
-    .venv/bin/parley status
     curl -s {api}/prompt-svc/prompt -H 'Authorization: Bearer {key}' \\
          -d '{{"prompt": "What is a banana?", "sync": true}}'
 
