@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from parley.core.address import What, locate
 from parley.wire import http, openapi
 from pydantic.alias_generators import to_camel
 
@@ -36,7 +37,8 @@ def test_it_is_served_without_a_key(client: Client) -> None:
 
 
 def test_every_route_is_in_it_with_its_refusals() -> None:
-    assert sum(len(item) for item in DOCUMENT["paths"].values()) == len(http.ENDPOINTS)
+    of_api = [item for item in DOCUMENT["paths"].values() if "servers" not in item]
+    assert sum(len(item) for item in of_api) == len(http.ENDPOINTS)
     for endpoint, operation in OPERATIONS:
         responses = operation["responses"]
         assert {"200", "500"} <= set(responses), endpoint.path
@@ -63,9 +65,19 @@ def test_every_reference_leads_somewhere_and_ids_are_unique() -> None:
     assert {"addPrompt", "listPrompts", "removePrompt", "subscribeToPromptResponses"} <= set(ids)
     assert DOCUMENT["openapi"].startswith("3.1")
     for path, item in DOCUMENT["paths"].items():
-        for operation in item.values():
+        for operation in (item[method] for method in item if method != "servers"):
             named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
             assert named == set(re.findall(r"{(\w+)}", path))
+
+
+def test_an_llm_client_s_own_host_has_its_paths() -> None:
+    hosted = {path for path, item in DOCUMENT["paths"].items() if "servers" in item}
+    assert hosted == {"/config", "/chat", "/chat/cancel", "/chat/retry"}
+    for path in hosted:
+        address = locate("x.0000-0000-0001.api.example.com", path)
+        assert address is not None
+        assert address.what is not What.NOTHING
+        assert DOCUMENT["paths"][path]["post"]["security"] == [{"key": []}, {}]
 
 
 def validator(schema: dict[str, Any]) -> Any:

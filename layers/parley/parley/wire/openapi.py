@@ -3,6 +3,7 @@
 `python -m parley.wire.openapi > docs/openapi.json` writes the committed one.
 """
 
+import copy
 import json
 import re
 import sys
@@ -15,6 +16,7 @@ from aws_lambda_powertools.event_handler.openapi.models import (
 )
 from pydantic.alias_generators import to_camel
 
+from parley.core.address import CLIENTS
 from parley.core.errors import (
     Busy,
     Conflict,
@@ -38,6 +40,14 @@ ABOUT = (
     'or bare. Every refusal is `{"error": text}`. Unknown fields of a request are ignored.'
 )
 TAGS = {
+    "chat": (
+        "llm_clients: chat, and what a chat page needs. Each call is also on the llm_client's own "
+        "host, there without a key unless one is attached to it; `/prompt` stands for `/chat` "
+        "everywhere, `/chat/config` for `/config`, with or without a slash at the end."
+    ),
+    "llm_clients": "The llm_clients of the account.",
+    "cli": "Manifests, as command lines call them.",
+    "sessions": "Chat sessions, for admins.",
     "prompt-svc": "Add prompts, wait for them, follow their thread.",
     "chat-svc": "Threads and messages.",
     "account": "Models, keys, dead letters, status.",
@@ -46,7 +56,7 @@ TAGS = {
 REFUSALS: dict[type[ParleyError], str] = {
     Invalid: "The request breaks a rule; the text says which.",
     Unauthenticated: "No key, or an unknown or revoked one.",
-    Forbidden: "The call needs an admin key.",
+    Forbidden: "The key may not do this: it takes another role, or a key of the llm_client.",
     NotFound: "Absent, or another account's.",
     Conflict: "The id is taken by other content, or the state does not allow the call.",
     TooLarge: "A text over 300 KB or another limit, or a body over 1 MB.",
@@ -60,6 +70,15 @@ ERROR_SCHEMA = {
     "description": "A refusal.",
     "properties": {"error": {"type": "string"}},
     "required": ["error"],
+}
+NAMED_HOST = {
+    "url": "https://{name}.{account}.{apiDomain}",
+    "description": "The llm_client's own host; production has no environment in it.",
+    "variables": {
+        "name": {"default": "stackademy"},
+        "account": {"default": "3141-5926-5359"},
+        "apiDomain": {"default": "api.example.com"},
+    },
 }
 RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
@@ -82,7 +101,8 @@ def document() -> Json:
         schemas.pop(name, None)
     schemas["Error"] = ERROR_SCHEMA
     generated["components"]["responses"] = _responses()
-    generated["paths"] = _paths(generated["paths"])
+    paths = _paths(generated["paths"])
+    generated["paths"] = paths | _at_hosts(paths)
     return generated
 
 
@@ -122,13 +142,33 @@ def _paths(paths: Json) -> Json:
             responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
         if endpoint.public:
             operation["security"] = []
+        if endpoint.chat and endpoint.path.startswith(CLIENTS):
+            operation["security"] = [{"key": []}, {}]
     return {_camel_path(path): item for path, item in paths.items()}
+
+
+def _at_hosts(paths: Json) -> Json:
+    """The calls that an llm_client's own host answers, under the paths that they have there."""
+    base = f"{CLIENTS}/{{client}}"
+    found: Json = {}
+    for path, item in paths.items():
+        if path.startswith((f"{base}/config", f"{base}/chat")):
+            here = found[path.removeprefix(base)] = copy.deepcopy(item)
+            for operation in here.values():
+                operation["operationId"] += "AtHost"
+                operation["parameters"] = [
+                    one for one in operation["parameters"] if one["name"] != "client"
+                ]
+            here["servers"] = [NAMED_HOST]
+    return found
 
 
 def _refusals(endpoint: Endpoint, *, has_body: bool) -> list[int]:
     kinds: set[type[Exception]] = {Exception, *endpoint.refuses}
     if not endpoint.public:
         kinds |= {Unauthenticated, Busy}
+    if endpoint.chat:
+        kinds |= {Forbidden, NotFound}
     if has_body:
         kinds |= {TooLarge, UnsupportedEncoding}
     return sorted({status_of(kind) for kind in kinds})

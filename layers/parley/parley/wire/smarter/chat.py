@@ -175,7 +175,7 @@ async def get_chat(
     call: ChatCall,
     session_key: SessionKeyQuery = "",
     limit: Annotated[int, Query(ge=1, le=HISTORY_TURNS, description="Turns.")] = HISTORY_TURNS,
-    after: Annotated[str, Query(pattern="^[0-9]{0,12}$")] = "",
+    after: Annotated[str, Query(max_length=1024, description="`after` of the page before.")] = "",
 ) -> SessionAnswer:
     """Read a session: its newest turns, oldest first; with `after` the ones before those."""
     key = session_key_of(session_key, None, call.request.cookies)

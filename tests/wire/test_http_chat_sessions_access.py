@@ -1,0 +1,304 @@
+"""Who gets into an llm_client, and which pages may read what it answers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from parley.core.resource import Kind
+from parley.wire import http
+
+from tests.fakes.world import ACCOUNT
+from tests.wire.chat_client import CONFIG, HOST, ORIGIN, SANDBOX, ChatClient
+from tests.wire.test_http_refusals import stored
+
+
+@pytest.fixture
+def client() -> Iterator[ChatClient]:
+    made = ChatClient()
+    yield made
+    made.close()
+
+
+DRAFT = f"draft.{ACCOUNT}.api.example.com"
+CLOSED = f"closed.{ACCOUNT}.api.example.com"
+OTHER = f"other-bot.{ACCOUNT}.api.example.com"
+API = "api.example.com"
+NEEDED = {"error": "this llm_client needs an API key"}
+UNKNOWN = {"error": "no such llm_client"}
+
+ENTRANCE: list[tuple[str, str, str, int]] = [
+    # A deployed one is public; a key does not harm, unless it is wrong.
+    (HOST, "/config", "", 200),
+    (HOST, "/config", "user-key", 200),
+    (HOST, "/config", "client-key", 200),
+    (HOST, "/config", "stranger-key", 200),
+    (HOST, "/config", "other-client-key", 403),
+    (HOST, "/config", "wrong", 401),
+    # With a key attached it is the account's keys'.
+    (CLOSED, "/config", "", 403),
+    (CLOSED, "/config", "admin-key", 200),
+    (CLOSED, "/config", "user-key", 200),
+    (CLOSED, "/config", "client-key", 403),
+    (CLOSED, "/config", "stranger-key", 403),
+    # One that is not deployed has no host; the sandbox has it.
+    (DRAFT, "/config", "", 404),
+    (DRAFT, "/config", "admin-key", 404),
+    (API, "/api/v1/llm-clients/3/config", "user-key", 200),
+    (API, "/api/v1/llm-clients/3/config", "client-key", 403),
+    (f"none.{ACCOUNT}.api.example.com", "/config", "", 404),
+    ("courses.school.example", "/config", "", 404),
+    # The sandbox always needs a key, whose account says whose numbers are meant.
+    (API, f"{SANDBOX}/config", "", 401),
+    (API, f"{SANDBOX}/config", "wrong", 401),
+    (API, f"{SANDBOX}/config", "user-key", 200),
+    (API, f"{SANDBOX}/config", "client-key", 200),
+    (API, f"{SANDBOX}/config", "other-client-key", 403),
+    (API, f"{SANDBOX}/config", "stranger-key", 200),
+    (API, "/api/v1/llm-clients/2/config", "stranger-key", 404),
+    (API, "/api/v1/llm-clients/2/config", "client-key", 403),
+    (API, "/api/v1/llm-clients/99/config", "user-key", 404),
+    (API, "/api/v1/llm-clients/redix/config", "user-key", 404),
+]
+
+
+@pytest.mark.parametrize(("host", "path", "key", "status"), ENTRANCE)
+def test_who_gets_in(client: ChatClient, host: str, path: str, key: str, status: int) -> None:
+    before = stored(client)
+    reply = client.at("POST", path, {}, host=host, key=key)
+    assert reply.status == status, reply.text
+    assert "error" in reply.json or status == 200
+    assert (stored(client) == before) is (status != 200)
+
+
+def test_a_name_with_an_underscore_has_a_hyphen_in_its_host(client: ChatClient) -> None:
+    data = client.at("GET", "/config", host=OTHER).json["data"]
+    assert data["chatbot"]["name"] == "other_bot"
+    assert data["chatbot"]["url_chatbot"] == f"https://{OTHER}/chat/"
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "", "Token "])
+def test_an_empty_bearer_is_anonymous(client: ChatClient, header: str) -> None:
+    assert client.at("GET", "/config", authorization=header).status == 200
+
+
+@pytest.mark.parametrize("header", ["Bearer user-key", "Token user-key", "user-key"])
+def test_a_key_comes_in_three_forms(client: ChatClient, header: str) -> None:
+    assert client.at("GET", "/config", host=CLOSED, authorization=header).status == 200
+
+
+def test_a_session_s_turns_know_which_key_was_used(client: ChatClient) -> None:
+    key = client.opened(key="user-key", host=CLOSED)
+    assert client.say(key, "hello", host=CLOSED).status == 403
+    assert client.say(key, "hello", host=CLOSED, key="user-key").status == 200
+
+
+ORDINARY = [e for e in http.ENDPOINTS if not e.public and not e.chat]
+
+
+@pytest.mark.parametrize("endpoint", ORDINARY, ids=lambda e: f"{e.method} {e.path}")
+def test_a_clients_key_opens_nothing_else(client: ChatClient, endpoint: Any) -> None:
+    path = endpoint.path.replace("<", "").replace(">", "")
+    before = stored(client)
+    for key in ("client-key", "other-client-key"):
+        reply = client.call(endpoint.method, path, {}, key=key)
+        error = "this key is for chatting with its llm_client only"
+        assert (reply.status, reply.json) == (403, {"error": error})
+    assert stored(client) == before
+
+
+def test_a_session_key_is_no_api_key(client: ChatClient) -> None:
+    key = client.opened()
+    assert client.call("GET", "/status", key=key).status == 401
+    assert client.at("POST", f"{SANDBOX}/chat/config/", {}, host=API, key=key).status == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/ws", "/prompt-svc/prompts", f"{SANDBOX}/config", "/chat/other"]
+)
+def test_a_named_host_has_only_its_chat(client: ChatClient, path: str) -> None:
+    for method in ("GET", "POST"):
+        reply = client.at(method, path, key="admin-key")
+        assert (reply.status, reply.json) == (404, {"error": "no such path"})
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/chat/"), ("GET", "/chat/cancel/")])
+def test_a_wrong_method_names_the_right_ones(client: ChatClient, method: str, path: str) -> None:
+    reply = client.at(method, path)
+    assert reply.status == 405
+    assert "POST" in reply.headers["allow"]
+
+
+# --- pages ---------------------------------------------------------------------------------
+
+
+def test_a_browser_gets_the_page_of_a_named_host(client: ChatClient) -> None:
+    client.describe("stackademy", 1, allowedOrigins=["https://shop.example"])
+    page = client.at("GET", "/", accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["vary"] == "Origin, Accept"
+    policy = page.headers["content-security-policy"]
+    assert "wss://sockets.example.com" in policy
+    assert "frame-ancestors 'self' https://shop.example" in policy
+    config = client.at("GET", "/", accept="application/json")
+    assert config.json["thing"] == "ChatConfig"
+    assert config.headers["vary"] == "Origin, Accept"
+    assert client.at("POST", "/", {}, accept="text/html").json["thing"] == "ChatConfig"
+
+
+def test_the_page_asks_for_a_key_itself(client: ChatClient) -> None:
+    assert client.at("GET", "/", host=CLOSED, accept="text/html").status == 200
+    for host in (DRAFT, f"none.{ACCOUNT}.api.example.com"):
+        assert client.at("GET", "/", host=host, accept="text/html").status == 404
+
+
+def test_a_page_is_not_sent_twice(client: ChatClient) -> None:
+    page = client.at("GET", "/", accept="text/html")
+    again = client.at("GET", "/", accept="text/html", if_none_match=page.headers["etag"])
+    assert (again.status, again.text) == (304, "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/workbench/",
+        "/workbench/llm-clients/9/prompt/",
+        "/workbench/llm-clients/rMTAwMDAwOQx/prompt",
+    ],
+)
+def test_the_workbench_is_there_for_everybody_and_empty(client: ChatClient, path: str) -> None:
+    page = client.at("GET", path, host=API)
+    assert (page.status, page.headers["content-type"][:9]) == (200, "text/html")
+    assert client.at("POST", path, host=API).status == 405
+
+
+@pytest.mark.parametrize("host", [HOST, API, "courses.school.example"])
+def test_assets_are_on_every_host(client: ChatClient, host: str) -> None:
+    script = client.at("GET", "/embed.js", host=host)
+    assert (script.status, script.headers["content-type"][:15]) == (200, "text/javascript")
+    assert client.at("GET", "/page/app.js", host=host).status == 200
+    assert client.at("GET", "/page/none.js", host=host).status == 404
+    assert client.at("GET", "/page/../settings.py", host=host).status == 404
+
+
+# --- CORS ----------------------------------------------------------------------------------
+
+SHOP = "https://shop.example"
+ALLOWED = {
+    "access-control-allow-origin": SHOP,
+    "access-control-allow-credentials": "true",
+    "vary": "Origin",
+}
+
+
+@pytest.fixture
+def embedded(client: ChatClient) -> ChatClient:
+    client.describe("stackademy", 1, allowedOrigins=[SHOP])
+    client.describe("closed", 4, allowedOrigins=[SHOP], apiKey="the key")
+    return client
+
+
+def allow_headers(reply: Any) -> set[str]:
+    return {name for name in reply.headers if name.startswith("access-control-allow")}
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "status"),
+    [
+        (HOST, "/config", 200),
+        (HOST, "/config?session_key=x", 400),
+        (CLOSED, "/config", 403),
+        (HOST, "/chat/nothing", 404),
+        (HOST, f"/chat?session_key={'ab' * 32}", 404),
+    ],
+)
+def test_an_allowed_page_reads_answers_and_refusals(
+    embedded: ChatClient, host: str, path: str, status: int
+) -> None:
+    reply = embedded.at("GET", path, host=host, origin=SHOP)
+    assert reply.status == status
+    assert ALLOWED.items() <= reply.headers.items()
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://shop.example", ""])
+def test_no_other_page_does(embedded: ChatClient, origin: str) -> None:
+    for method in ("GET", "OPTIONS"):
+        reply = embedded.at(method, "/config", origin=origin)
+        assert not allow_headers(reply)
+        assert reply.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", ["/", "/config/", "/chat/", "/chat/config/", "/prompt/cancel/"])
+def test_a_preflight_is_answered_for_the_client(embedded: ChatClient, path: str) -> None:
+    reply = embedded.at("OPTIONS", path, origin=SHOP)
+    assert (reply.status, reply.text) == (204, "")
+    assert reply.headers["access-control-allow-origin"] == SHOP
+    assert reply.headers["access-control-allow-methods"] == "GET, POST, OPTIONS"
+    named = set(reply.headers["access-control-allow-headers"].split(", "))
+    assert {"accept", "authorization", "content-type", "x-csrftoken"} <= named
+    assert reply.headers["access-control-max-age"] == "7200"
+
+
+def test_its_own_hosts_are_allowed(client: ChatClient) -> None:
+    client.changed(host="courses.school.example")
+    for host in (HOST, "courses.school.example"):
+        for origin in (ORIGIN, "https://courses.school.example"):
+            reply = client.at("GET", "/config", host=host, origin=origin)
+            assert reply.headers["access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8080", "http://127.0.0.1:5173"])
+def test_pages_of_this_machine_are_allowed_where_the_api_is_on_it(origin: str) -> None:
+    local, remote = ChatClient(domain="api.localhost:9357"), ChatClient()
+    host = f"stackademy.{ACCOUNT}.api.localhost:9357"
+    reply = local.at("GET", "/config", host=host, origin=origin)
+    assert reply.headers["access-control-allow-origin"] == origin
+    assert not allow_headers(remote.at("GET", "/config", origin=origin))
+    for made in (local, remote):
+        made.close()
+
+
+def test_in_the_sandbox_the_answer_decides_and_not_the_preflight(embedded: ChatClient) -> None:
+    path = f"{SANDBOX}/chat/config/"
+    for origin, allowed in ((SHOP, True), ("https://evil.example", False)):
+        preflight = embedded.at("OPTIONS", path, host=API, origin=origin)
+        assert preflight.headers["access-control-allow-origin"] == origin
+        reply = embedded.at("POST", path, {}, host=API, origin=origin, key="user-key")
+        assert (reply.status, bool(allow_headers(reply))) == (200, allowed)
+
+
+def test_the_other_calls_keep_their_cors(client: ChatClient) -> None:
+    reply = client.call("GET", "/health", headers={"origin": "https://evil.example"})
+    assert reply.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_fault_of_ours_has_cors_headers_too(
+    embedded: ChatClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded.at("GET", "/config", origin=SHOP)
+
+    monkeypatch.setattr("parley.wire.smarter.config._chatbot", lambda _: 1 / 0)
+    reply = embedded.at("GET", "/config", origin=SHOP)
+    assert (reply.status, reply.json) == (500, {"error": "internal error"})
+    assert ALLOWED.items() <= reply.headers.items()
+
+
+def test_a_call_is_told_with_its_route_and_account(client: ChatClient) -> None:
+    client.at("GET", "/prompt/config/")
+    told = client.observer.calls[-1]
+    assert told.route == "/api/v1/llm-clients/<client>/config"
+    assert (told.account, told.ids, told.status) == (ACCOUNT, {"client": "stackademy"}, 200)
+    client.at("GET", "/config", host=DRAFT)
+    assert client.observer.calls[-1].account == ""
+
+
+def test_undeploying_closes_the_host(client: ChatClient) -> None:
+    assert client.at("GET", "/config").status == 200
+    client.describe("stackademy", 1, config=CONFIG | {"deployed": False})
+    assert client.at("GET", "/config").json == UNKNOWN
+    assert (ACCOUNT, Kind.LLM_CLIENT, "stackademy") in client.world.resources.stored
+
+
+def test_attaching_a_key_closes_it_to_the_public(client: ChatClient) -> None:
+    client.describe("stackademy", 1, apiKey="the key")
+    assert client.at("GET", "/config").json == NEEDED
