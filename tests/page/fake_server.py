@@ -63,10 +63,13 @@ class Session:
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     partial: dict[str, str] = field(default_factory=dict)
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
+    sending: set[asyncio.Task[None]] = field(default_factory=set)
 
     def tell(self, frame: dict[str, Any]) -> None:
         for socket in set(self.sockets):
-            asyncio.ensure_future(_send(socket, frame))
+            task = asyncio.ensure_future(_send(socket, frame))
+            self.sending.add(task)
+            task.add_done_callback(self.sending.discard)
 
     @property
     def next_turn(self) -> int:
@@ -92,6 +95,8 @@ class Fake:
         self.pace = pace
         self.page_size = 50
         self.limit = 2000
+        self.ancestors: tuple[str, ...] = ("http://localhost:9701",)
+        self.look: dict[str, str] = {}
         self.asked: list[dict[str, Any]] = []
 
     def app(self) -> web.Application:
@@ -112,7 +117,7 @@ class Fake:
     @web.middleware
     async def guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         path = request.path
-        api = request.method == "POST" or path in {"/chat/"} or path.startswith("/api/")
+        api = request.method == "POST" or path == "/chat/" or path.startswith("/api/")
         if not api or path.startswith("/_fake/"):
             return await handler(request)
         if "down" in self.broken:
@@ -133,6 +138,7 @@ class Fake:
         answer = page_answer(
             request.path,
             socket_url=f"ws://{request.host}/ws",
+            frame_ancestors=self.ancestors,
             if_none_match=request.headers.get("If-None-Match", ""),
         )
         if answer is None:
@@ -194,7 +200,7 @@ class Fake:
         data = {
             "session_key": session.key,
             "session_new": new,
-            "chatbot": chatbot,
+            "chatbot": chatbot | self.look,
             "history": {"chat_history": items, "after": after},
             "prompts": list(session.prompts.values()),
             "websocket": {
@@ -222,10 +228,8 @@ class Fake:
         if session is None:
             return web.json_response({"error": "no such session"}, status=404)
         items, after = self.part(session, request.query.get("after", ""))
-        data = {
-            "history": {"chat_history": items, "after": after},
-            "prompts": list(session.prompts.values())[-5:],
-        }
+        prompts = list(session.prompts.values())[-5:]
+        data = {"messages": items, "prompts": prompts, "after": after}
         return web.json_response({"data": data})
 
     # --- turns ---------------------------------------------------------------
@@ -241,7 +245,8 @@ class Fake:
             return self.answer(
                 None,
                 429,
-                "You have asked 10 times within a minute, which is as often as this chat allows. Please wait a moment.",
+                "You have asked 10 times within a minute, which is as often as this chat allows. "
+                "Please wait a moment.",
             )
         prompt = self.state(session, f"chat_{secrets.token_hex(8)}", session.next_turn)
         self.question(session, prompt, text, body.get("replaces"))
@@ -337,7 +342,7 @@ class Fake:
             return
         answer = CODE if "code" in text else WEATHER if tools else PLAIN
         if "slow" in text or "long" in text:
-            answer = "\n\n".join([PLAIN.split("\n\n|")[0]] * 12)
+            answer = "\n\n".join([PLAIN.split("\n\n|", maxsplit=1)[0]] * 12)
         await self.stream(session, prompt_id, attempt, answer, slow="slow" in text)
         self.finish(session, prompt_id, answer, tools)
 
@@ -353,7 +358,7 @@ class Fake:
                 "threadId": session.thread_id,
                 "promptId": prompt_id,
                 "attempt": attempt,
-                "round": 0,
+                "round": 1,
                 "callId": f"call_{number}",
                 "name": name,
                 "arguments": arguments,
@@ -542,30 +547,30 @@ class Fake:
     # --- the world -----------------------------------------------------------
 
     async def move(self, request: web.Request) -> web.Response:
-        what = request.match_info["what"]
+        what, query = request.match_info["what"], request.query
         if what in {"drop", "sockets-off"}:
             for session in self.sessions.values():
                 for socket in list(session.sockets):
                     await socket.close()
-        if what == "sockets-off":
-            self.broken.add("sockets")
-        elif what == "sockets-on":
-            self.broken.discard("sockets")
-        elif what == "forget":
+        self.change(what)
+        for _ in range(int(query.get("turns", "0"))):
+            for session in self.sessions.values():
+                self.fill(session)
+        self.pace = float(query.get("pace", self.pace))
+        self.page_size = int(query.get("page", self.page_size))
+        if what == "look":
+            self.look = dict(query)
+        return web.json_response({})
+
+    def change(self, what: str) -> None:
+        if what == "forget":
             self.sessions.clear()
         elif what == "up":
             self.broken.clear()
-        elif what == "fill":
-            for session in self.sessions.values():
-                for _ in range(int(request.query.get("turns", "1"))):
-                    self.fill(session)
-        elif what in {"down", "gone", "closed"}:
-            self.broken.add(what)
-        if "pace" in request.query:
-            self.pace = float(request.query["pace"])
-        if "page" in request.query:
-            self.page_size = int(request.query["page"])
-        return web.json_response({})
+        elif what == "sockets-on":
+            self.broken.discard("sockets")
+        elif what in {"down", "gone", "closed", "sockets-off"}:
+            self.broken.add(what.removesuffix("-off"))
 
     def fill(self, session: Session) -> None:
         turn = session.next_turn

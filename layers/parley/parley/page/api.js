@@ -102,7 +102,7 @@ export function historyAnswer(answer) {
   const data = answer.data ?? answer;
   const history = data.history ?? data;
   return {
-    items: history.chat_history ?? [],
+    items: history.chat_history ?? data.messages ?? [],
     prompts: data.prompts ?? history.prompts ?? [],
     after: history.after ?? data.after ?? "",
   };

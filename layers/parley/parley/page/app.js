@@ -52,7 +52,7 @@ const panel = makePanel(sessions, {
 
 /** Where the API is and what opens it: nothing on a named host, a token in the sandbox. */
 function access(path) {
-  const sandbox = /^\/workbench\/llm-clients\/([^/]+)\/prompt\/?$/.exec(path);
+  const sandbox = /^\/workbench\/llm-clients\/([^/]+)\/(?:prompt|chat)\/?$/.exec(path);
   if (!sandbox) return { base: "/", bearer: async () => "", token: async () => "" };
   const at = `/api/v1/llm-clients/${sandbox[1]}/`;
   const keys = makeKeyStore(browserStorage("sessionStorage"));

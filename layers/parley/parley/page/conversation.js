@@ -156,7 +156,7 @@ export function makeConversation({
       phase: "ready",
       config,
       key,
-      notice: lost ? { kind: "lost", text: TEXTS.lost } : it.notice,
+      notice: lost && !it.notice ? { kind: "lost", text: TEXTS.lost } : it.notice,
     });
     const items = history.chat_history ?? [];
     const threadId = websocket?.thread_id ?? "";
@@ -254,7 +254,9 @@ export function makeConversation({
       return;
     }
     const kind = error instanceof ApiError ? said(error.status) : "failed";
-    change({ notice: { kind, text: TEXTS[kind], again: text || "" } });
+    change({ notice: { kind, text: TEXTS[kind] } });
+    // The conversation went on elsewhere: in another tab, most often.
+    if (error.status === 409) await refresh();
   }
 
   async function stop() {

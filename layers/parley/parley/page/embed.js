@@ -13,8 +13,9 @@
   const side = script.dataset.position === "left" ? "left" : "right";
 
   const STYLE = `
-    :host { all: initial; position: fixed; inset: auto 20px 20px auto; z-index: 2147483000; }
-    :host([data-side="left"]) { inset: auto auto 20px 20px; }
+    :host { all: initial !important; position: fixed !important; inset: auto 20px 20px auto !important;
+      z-index: 2147483000 !important; }
+    :host([data-side="left"]) { inset: auto auto 20px 20px !important; }
     button {
       display: grid; place-items: center; width: 58px; height: 58px; margin: 0; padding: 0; border: 0;
       border-radius: 50%; background: #3b5bdb; color: #fff; cursor: pointer;
@@ -44,7 +45,7 @@
   };
 
   function start() {
-    const host = document.createElement("div");
+    const host = document.createElement("parley-chat");
     host.dataset.side = side;
     const root = host.attachShadow({ mode: "open" });
     // A constructed sheet passes a site's Content-Security-Policy where a <style> would not.

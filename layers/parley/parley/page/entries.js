@@ -72,7 +72,7 @@ export function older(one, other) {
 /** A tool call as an answer in the history carries it. */
 export function storedTool(call, index) {
   return {
-    callId: call.id || `stored.${index}`,
+    callId: `stored.${index}`,
     name: call.name || "",
     arguments: typeof call.arguments === "string" ? call.arguments : JSON.stringify(call.arguments),
     state: "done",

@@ -203,12 +203,16 @@ function adopted(state, promptId, turn) {
 }
 
 function withHistory(state, items = [], prompts = []) {
-  // The prompts first: an answer's message is the truth, whatever a prompt says.
-  let next = prompts.reduce((before, prompt) => withPrompt(before, prompt, true), state);
+  let next = state;
   for (const item of items) {
     if (String(item.id || "").startsWith("intro.")) next = withIntro(next, item);
     else if (item.role === "user") next = asked(next, item);
     else if (item.role === "assistant") next = answeredByItem(next, item);
+  }
+  for (const prompt of prompts) {
+    // One that has ended and whose question is not here belongs to an older part.
+    const here = next.entries.some((entry) => entry.promptId === prompt.id);
+    if (here || UNFINISHED.has(prompt.status)) next = withPrompt(next, prompt, true);
   }
   return next;
 }
@@ -234,7 +238,9 @@ function asked(state, item) {
 
 function answeredByItem(state, item) {
   const found = state.entries.find((entry) => entry.turn === item.turn);
-  const promptId = item.prompt_id || found?.promptId || `turn.${item.turn}`;
+  // After a retry the answer of the turn before has no question any more; its id says whose it is.
+  const own = /^msg_(.+)\.\d+$/.exec(item.id || "")?.[1];
+  const promptId = item.prompt_id || found?.promptId || own || `turn.${item.turn}`;
   const entry = entryAt(state, promptId, item.turn);
   if (item.turn < entry.turn) return state;
   return answered(put(state, moved(entry, item.turn)), promptId, {
@@ -324,23 +330,27 @@ function withTool(state, frame) {
   const entry = state.entries.find((it) => it.promptId === frame.promptId);
   if (!entry || entry.done || frame.attempt < entry.attempt) return state;
   const current = begun(entry, frame.attempt);
-  const before = current.tools.find((tool) => tool.callId === frame.callId);
-  if (before?.state === "done" && frame.state !== "done") return state;
+  const call = { ...frame, id: frame.callId };
+  return put(state, { ...current, tools: withCall(current.tools, frame.round, call) });
+}
+
+/** The calls with this one in its place. Some providers number them anew in every round. */
+function withCall(tools, round, call) {
+  const callId = `${round}.${call.id}`;
+  const before = tools.find((tool) => tool.callId === callId);
+  if (before?.state === "done") return tools;
+  const done = call.state !== "started";
   const tool = {
-    callId: frame.callId,
-    name: frame.name || before?.name || "",
-    arguments: frame.arguments || before?.arguments || "",
-    state: frame.state,
-    outcome: frame.outcome || "",
-    milliseconds: frame.state === "done" ? (frame.milliseconds ?? null) : null,
-    size: frame.size ?? null,
+    callId,
+    name: call.name || "",
+    arguments: call.arguments || "",
+    state: done ? "done" : "started",
+    outcome: call.outcome || "",
+    milliseconds: done ? (call.milliseconds ?? null) : null,
+    size: done ? (call.size ?? null) : null,
     result: "",
   };
-  const others = current.tools.filter((it) => it.callId !== frame.callId);
-  const tools = before
-    ? current.tools.map((it) => (it.callId === frame.callId ? tool : it))
-    : [...others, tool];
-  return put(state, { ...current, tools });
+  return before ? tools.map((it) => (it === before ? tool : it)) : [...tools, tool];
 }
 
 function withMessage(state, message) {
@@ -360,6 +370,12 @@ function withMessage(state, message) {
     });
     const mine = !found && state.pending?.text === message.text;
     return mine ? adopted(next, promptId, turn) : next;
+  }
+  if (message.role === "tool" && atTurn) {
+    // A round of calls as it is stored: part 2 is the first.
+    const place = (tools, call) => withCall(tools, message.part - 1, call);
+    const missed = !atTurn.tools.some((tool) => tool.result);
+    return missed ? put(state, { ...atTurn, tools: (message.calls || []).reduce(place, atTurn.tools) }) : state;
   }
   if (message.role !== "assistant" || !atTurn) return state;
   if (message.truncated) return atTurn.done ? state : { ...state, stale: true };

@@ -7,7 +7,7 @@ export const TEXTS = {
   unreachable: "The server could not be reached. Your message is still here; please try again.",
   limited: "That was a lot of messages in a short time. Please wait a minute and try again.",
   long: "This message is too long. Please shorten it.",
-  open: "The answer before is not finished yet. Please wait for it, or stop it.",
+  open: "The conversation has gone on meanwhile. Please look at it and try again.",
   lost: "That conversation is no longer there, so a new one was started.",
   lostDraft:
     "That conversation is no longer there, so a new one was started. Your message is still in the box.",

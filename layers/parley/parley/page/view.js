@@ -273,7 +273,8 @@ function makeTool() {
 
 function fact(name, text, block = false) {
   if (!text) return [];
-  return [h("dt", {}, name), h("dd", {}, block ? h("pre", { tabindex: "0" }, text) : text)];
+  const value = h("dd", {}, block ? h("pre", { tabindex: "0" }, text) : text);
+  return [h("div", { class: block ? "wide" : null }, h("dt", {}, name), value)];
 }
 
 function pretty(value) {

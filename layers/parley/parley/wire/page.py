@@ -25,7 +25,7 @@ TYPES = {
 }
 DOCUMENTS = frozenset({"index.html", "workbench.html"})
 EMBED = "embed.js"
-CLIENT_PAGE = re.compile(r"/workbench/llm-clients/[A-Za-z0-9_-]+/prompt")
+CLIENT_PAGE = re.compile(r"/workbench/llm-clients/[A-Za-z0-9_-]+/(?:prompt|chat)")
 ASSET = re.compile(r"/page/(?:(?P<version>[0-9a-f]{16})/)?(?P<name>[A-Za-z0-9_./-]+)")
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
@@ -130,7 +130,10 @@ def content_security_policy(socket_url: str, frame_ancestors: Iterable[str]) -> 
 
 def _origin(address: str, schemes: set[str]) -> str:
     """The origin of an address, or "": nothing that could end the directive comes through."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
     if parts.scheme not in schemes or not re.fullmatch(r"[A-Za-z0-9.:*\[\]-]+", parts.netloc):
         return ""
     return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,238 @@
+// What the page does when something is asked, stopped, refused, lost. Server and socket are fakes.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ApiError } from "../../../layers/parley/parley/page/api.js";
+import { makeConversation } from "../../../layers/parley/parley/page/conversation.js";
+import { makeSessions } from "../../../layers/parley/parley/page/sessions.js";
+import { answerState, shown } from "../../../layers/parley/parley/page/state.js";
+
+const KEY = "a".repeat(64);
+const OTHER = "b".repeat(64);
+const prompt = (more = {}) => ({ id: "p1", turn: 1, status: "running", attempt: 1, updatedAt: 10, ...more });
+const taken = (more = {}) => ({ status: 202, prompt: prompt(more), messages: [], sessionKey: KEY });
+const said = (text) => ({ id: "msg_p1.1", prompt_id: "p1", turn: 1, role: "assistant", content: text });
+const asked = (text) => ({ id: "p1", prompt_id: "p1", turn: 1, role: "user", content: text });
+
+/** A conversation over fakes: `answers` says what each call answers, or throws. */
+function world({ answers = {}, sockets = true } = {}) {
+  const calls = [];
+  const drafts = [];
+  let pauses = 0;
+  const link = { open: sockets, canceled: [], resubscribed: 0 };
+  const config = (key) => ({
+    session_key: key || KEY,
+    history: { chat_history: [] },
+    websocket: { url: "ws://x/ws", account: "1", llm_client: "plain", thread_id: "t" },
+  });
+  const call = (name, otherwise) => async (...given) => {
+    calls.push([name, ...given]);
+    const answer = answers[name] ?? otherwise;
+    return typeof answer === "function" ? answer(...given) : answer;
+  };
+  const api = {
+    config: call("config", config),
+    chat: call("chat", taken()),
+    cancel: call("cancel", taken({ status: "canceled", updatedAt: 20 })),
+    retry: call("retry", taken({ turn: 2, status: "scheduled", updatedAt: 20 })),
+    history: call("history", { items: [], prompts: [], after: "" }),
+  };
+  const keepSocket = (given) => {
+    Object.assign(link, given);
+    return {
+      open: () => given.onState(link.open ? "open" : "lost"),
+      close: () => {},
+      cancel: (id) => link.open && Boolean(link.canceled.push(id)),
+      resubscribe: () => (link.resubscribed += 1),
+      wake: () => {},
+      get isOpen() {
+        return link.open;
+      },
+    };
+  };
+  const sessions = makeSessions("test", null);
+  const conversation = makeConversation({
+    api,
+    keepSocket,
+    sessions,
+    onChange: () => {},
+    onDraft: (text) => drafts.push(text),
+    // Some of what waits would go on for ever: a test has seen enough after a while.
+    pause: () => new Promise((done) => (pauses += 1) < 100 && setImmediate(done)),
+    now: () => 1000,
+  });
+  return { conversation, calls, drafts, link, sessions, it: conversation.it };
+}
+
+const named = (calls, name) => calls.filter(([which]) => which === name);
+const last = (it) => shown(it.state).at(-1);
+async function until(condition) {
+  for (let turns = 0; turns < 200 && !condition(); turns += 1) await new Promise(setImmediate);
+  assert.ok(condition());
+}
+
+test("with a socket a question is posted without waiting", async () => {
+  const { conversation, calls, it, link, sessions } = world();
+  await conversation.load("");
+  await conversation.send("Hi");
+  const [, payload] = named(calls, "chat")[0];
+  assert.equal(payload.wait, 0);
+  assert.deepEqual(payload.messages, [{ role: "user", content: "Hi" }]);
+  link.onFrame({ type: "delta", promptId: "p1", attempt: 1, offset: 0, end: 2, text: "Yo" });
+  assert.equal(last(it).text, "Yo");
+  assert.deepEqual(sessions.list().map((one) => [one.key, one.title]), [[KEY, "Hi"]]);
+});
+
+test("without one it waits, and then reads until the answer is there", async () => {
+  let reads = 0;
+  const history = () => {
+    reads += 1;
+    const items = reads < 3 ? [asked("Hi")] : [asked("Hi"), said("Yo")];
+    return { items, prompts: reads < 3 ? [prompt()] : [prompt({ status: "completed", updatedAt: 20 })] };
+  };
+  const { conversation, calls, it } = world({ sockets: false, answers: { history } });
+  await conversation.load("");
+  await conversation.send("Hi");
+  assert.equal(named(calls, "chat")[0][1].wait, 25);
+  await until(() => answerState(last(it)) === "done");
+  assert.equal(last(it).text, "Yo");
+});
+
+test("a second question waits for the first one's answer", async () => {
+  const { conversation, calls } = world();
+  await conversation.load("");
+  await conversation.send("Hi");
+  await conversation.send("And?");
+  assert.equal(named(calls, "chat").length, 1);
+});
+
+test("a limit gives the draft back with the server's words", async () => {
+  const refused = { status: 429, prompt: null, messages: [{ role: "smarter_error", content: "Ten a minute." }] };
+  const { conversation, drafts, it } = world({ answers: { chat: refused } });
+  await conversation.load("");
+  await conversation.send("Hi");
+  assert.deepEqual([it.notice, drafts], [{ kind: "limited", text: "Ten a minute." }, ["Hi"]]);
+  assert.deepEqual(shown(it.state), []);
+  assert.equal(it.state.pending, null);
+});
+
+test("a server that cannot be reached gives the draft back", async () => {
+  const chat = () => { throw new ApiError(0, "nobody"); };
+  const { conversation, drafts, it } = world({ answers: { chat } });
+  await conversation.load("");
+  await conversation.send("Hi");
+  assert.deepEqual([it.notice.kind, drafts, it.phase], ["unreachable", ["Hi"], "ready"]);
+});
+
+test("a session that is gone is followed by a new one that says so", async () => {
+  let gone = false;
+  const config = (key) => ({
+    session_key: gone ? OTHER : key || KEY,
+    history: {},
+    websocket: { url: "", thread_id: "t" },
+  });
+  const chat = () => { throw new ApiError(404, "no such session"); };
+  const { conversation, drafts, it, sessions } = world({ answers: { config, chat } });
+  await conversation.load("");
+  gone = true;
+  await conversation.send("Hi");
+  assert.deepEqual([it.key, it.notice.kind, drafts, sessions.current], [OTHER, "lost", ["Hi"], OTHER]);
+  assert.match(it.notice.text, /still in the box/);
+});
+
+test("what is not there or not open says so, and is not asked again", async () => {
+  for (const [status, phase] of [[404, "unavailable"], [403, "closed"]]) {
+    const config = () => { throw new ApiError(status, "no"); };
+    const { conversation, calls, it } = world({ answers: { config } });
+    await conversation.load("");
+    assert.deepEqual([it.phase, named(calls, "config").length], [phase, 1]);
+  }
+});
+
+test("a server in trouble is asked until it answers", async () => {
+  let tries = 0;
+  const config = () => {
+    tries += 1;
+    if (tries < 3) throw new ApiError(503, "busy");
+    return { session_key: KEY, history: {}, websocket: { url: "" } };
+  };
+  const { conversation, it } = world({ answers: { config } });
+  await conversation.load("");
+  assert.equal(it.phase, "ready");
+});
+
+test("a failed turn keeps the server's words and can be tried again", async () => {
+  const failed = { status: 502, prompt: prompt({ status: "abandoned" }), messages: [{ role: "smarter_error", content: "The model is away." }] };
+  const { conversation, calls, it } = world({ answers: { chat: failed } });
+  await conversation.load("");
+  await conversation.send("Hi");
+  assert.deepEqual([answerState(last(it)), it.errors.p1], ["failed", "The model is away."]);
+  await conversation.retry("p1");
+  assert.deepEqual(named(calls, "retry"), [["retry", KEY, "p1"]]);
+  assert.deepEqual([answerState(last(it)), last(it).turn, it.errors.p1], ["thinking", 2, undefined]);
+});
+
+test("stop goes over the socket, and over HTTP if that does not help", async () => {
+  const { conversation, calls, it, link } = world();
+  await conversation.load("");
+  await conversation.send("Hi");
+  await conversation.stop();
+  assert.deepEqual([link.canceled, named(calls, "cancel")], [["p1"], [["cancel", KEY, "p1"]]]);
+  assert.equal(answerState(last(it)), "stopped");
+});
+
+test("stop before the question is taken stops it when it is", async () => {
+  let take;
+  const chat = () => new Promise((done) => { take = () => done(taken()); });
+  const { conversation, it, link } = world({ answers: { chat } });
+  await conversation.load("");
+  const sent = conversation.send("Hi");
+  await conversation.stop();
+  assert.deepEqual(link.canceled, []);
+  take();
+  await sent;
+  await until(() => link.canceled.length === 1);
+  await until(() => answerState(last(it)) === "stopped");
+});
+
+test("an edit names the turn that it replaces; the same words after a failure are a retry", async () => {
+  const history = { chat_history: [asked("Hi"), said("Yo")] };
+  const config = { session_key: KEY, history, websocket: { url: "", thread_id: "t" } };
+  const one = world({ answers: { config, chat: taken({ id: "p2", turn: 2 }) } });
+  await one.conversation.load(KEY);
+  await one.conversation.edit("Hello");
+  const [, payload] = named(one.calls, "chat")[0];
+  assert.equal(payload.replaces, 1);
+  assert.deepEqual(payload.messages.map((message) => message.id), ["msg_p1.1", undefined]);
+  assert.deepEqual(shown(one.it.state).map((entry) => entry.question), ["Hello"]);
+
+  const failed = { ...config, history: { chat_history: [asked("Hi")] }, prompts: [prompt({ status: "abandoned" })] };
+  const two = world({ answers: { config: failed } });
+  await two.conversation.load(KEY);
+  await two.conversation.edit("Hi");
+  assert.deepEqual([named(two.calls, "chat").length, named(two.calls, "retry").length], [0, 1]);
+});
+
+test("a gap leads to a subscription, an unheard end to a read", async () => {
+  const items = [asked("Hi"), said("Yo")];
+  const { conversation, calls, it, link } = world({ answers: { history: { items, prompts: [] } } });
+  await conversation.load("");
+  await conversation.send("Hi");
+  link.onFrame({ type: "delta", promptId: "p1", attempt: 1, offset: 9, end: 10, text: "x" });
+  await until(() => link.resubscribed === 1);
+  link.onFrame({ type: "subscribed", threadId: "t", prompts: [], messages: [] });
+  await until(() => last(it).done);
+  assert.equal(named(calls, "history").length, 1);
+});
+
+test("what belongs to the conversation before is dropped", async () => {
+  let take;
+  const chat = () => new Promise((done) => { take = () => done(taken()); });
+  const { conversation, it } = world({ answers: { chat } });
+  await conversation.load(KEY);
+  const sent = conversation.send("Hi");
+  await conversation.load(OTHER);
+  take();
+  await sent;
+  assert.deepEqual([it.key, it.state.entries], [OTHER, []]);
+});

@@ -1,0 +1,59 @@
+"""The page's files: what is vendored is what was published, and its own modules do as they say."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from parley.wire.page import FOLDER
+
+VENDOR = FOLDER / "vendor"
+VENDORED = json.loads((VENDOR / "vendor.json").read_text())
+MODULES = sorted(FOLDER.glob("*.js"))
+
+
+@pytest.mark.parametrize("library", VENDORED, ids=lambda library: str(library["package"]))
+def test_a_library_is_the_published_file_with_its_licence(library: dict[str, str]) -> None:
+    content = (VENDOR / library["file"]).read_bytes()
+
+    assert hashlib.sha256(content).hexdigest() == library["sha256"]
+    assert library["version"].encode() in content[:500]
+    assert len((VENDOR / library["license_file"]).read_text()) > 1000
+
+
+def test_nothing_else_is_vendored() -> None:
+    listed = {library[name] for library in VENDORED for name in ("file", "license_file")}
+
+    assert {path.name for path in VENDOR.iterdir()} == {*listed, "vendor.json"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_no_module_parses_text_as_html(module: Path) -> None:
+    sinks = r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function)\b"
+
+    assert not re.search(sinks, module.read_text())
+
+
+def test_imports_name_files_that_are_there() -> None:
+    for module in MODULES:
+        for name in re.findall(r'from "(\./[^"]+)"', module.read_text()):
+            assert (FOLDER / name).is_file(), (module.name, name)
+
+
+def test_the_modules_pass_their_own_tests() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs Node")
+    suite = sorted(str(path) for path in Path("tests/page/js").glob("*.test.mjs"))
+    ran = subprocess.run(
+        [node, "--test", "--test-timeout=20000", *suite],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout[-5000:]
