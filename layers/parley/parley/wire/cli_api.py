@@ -199,6 +199,7 @@ ENDPOINTS = (
         TAG,
         "Apply manifests",
         (Forbidden, Invalid, TooLarge, Conflict),
+        manifests=True,
     ),
     Endpoint("POST", OF_KIND % "get", get_manifests, TAG, "List or get", ONE),
     Endpoint("POST", OF_KIND % "describe", describe_manifest, TAG, "Describe", ONE),

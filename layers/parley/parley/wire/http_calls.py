@@ -156,7 +156,7 @@ class Endpoint:
     `refuses` are the errors that are particular to it; what every route may answer is not
     repeated. `public` ones are called without a key; they get no `Call`. `chat` ones are
     an llm_client's: they get a `ChatCall`, and their path has a `<client>` that only says
-    which one it was.
+    which one it was. `manifests` ones read manifests from the request's text themselves.
     """
 
     method: str
@@ -169,6 +169,7 @@ class Endpoint:
     stream: bool = False
     public: bool = False
     chat: bool = False
+    manifests: bool = False
 
     def match(self, path: str) -> dict[str, str] | None:
         """The path's parameters, or None if the path is another's."""
