@@ -370,6 +370,7 @@ async def test_followers_hear_of_tools_in_their_place_in_the_text() -> None:
         "round": 1,
         "callId": "call_1_1",
         "name": "calculator",
+        "plugin": "",
         "arguments": SUM[1],
         "state": "done",
         "outcome": "ok",
@@ -443,6 +444,7 @@ async def test_rounds_are_among_the_messages_of_a_subscribed_frame() -> None:
         {
             "id": "call_1_1",
             "name": "calculator",
+            "plugin": "",
             "arguments": SUM[1],
             "outcome": "ok",
             "milliseconds": 0,

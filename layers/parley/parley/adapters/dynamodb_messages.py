@@ -32,6 +32,7 @@ CALL_NAMES = {
     "result": "r",
     "outcome": "o",
     "milliseconds": "ms",
+    "plugin": "p",
 }
 
 

@@ -59,6 +59,7 @@ def tool_frame(prompt: Prompt, number: int, call: ToolCall, offset: int, *, done
         "round": number,
         "callId": call.id,
         "name": call.name,
+        "plugin": call.plugin,
         "arguments": _cut(call.arguments, ARGUMENTS_TOLD),
         "state": "done" if done else "started",
         "outcome": call.outcome,
@@ -72,6 +73,7 @@ def _call_state(call: ToolCall, arguments_bytes: int) -> Frame:
     return {
         "id": call.id,
         "name": call.name,
+        "plugin": call.plugin,
         "arguments": _cut(call.arguments, arguments_bytes),
         "outcome": call.outcome,
         "milliseconds": call.milliseconds,

@@ -38,7 +38,8 @@ class ToolCall:
     """A call that the model asked for, and what came of it.
 
     `arguments` is the model's JSON text, `result` what the model was told. `outcome` is
-    "ok" or "failed"; a failed call is told to the model like any other.
+    "ok" or "failed"; a failed call is told to the model like any other. `plugin` is the
+    name of the account's plugin behind the call, empty for a function.
     """
 
     id: str
@@ -47,6 +48,7 @@ class ToolCall:
     result: str = ""
     outcome: str = ""
     milliseconds: int = 0
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

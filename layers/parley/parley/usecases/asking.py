@@ -37,6 +37,10 @@ class Asking:
     plugins: tuple[StaticPlugin, ...] = ()
     rounds: int = 0
 
+    def plugin_of(self, name: str) -> str:
+        """The name of the plugin behind a tool, empty for a function."""
+        return next((one.name for one in self.plugins if one.tool_name == name), "")
+
     def offers(self, name: str) -> bool:
         return any(tool.name == name for tool in self.request.tools)
 

@@ -292,6 +292,7 @@ class Attempt:
     async def _call(self, number: int, call: ToolCall, asked: Asking, size: int) -> ToolCall:
         """Do a call, whatever becomes of it: the model is told. At most `size` bytes of it."""
         clock = self.ports.clock
+        call = replace(call, plugin=asked.plugin_of(call.name))
         self.delivery.tool(number, call, done=False)
         start = clock.monotonic()
         if asked.offers(call.name):

@@ -107,6 +107,7 @@ class CallState(_Frame):
 
     id: str
     name: str
+    plugin: Annotated[str, Field(description="Its plugin's name; empty for a function.")]
     arguments: Annotated[str, Field(description="JSON text, cut at 2 KB or to fit.")]
     outcome: Annotated[str, Field(description="`ok` or `failed`.")]
     milliseconds: Count
@@ -185,6 +186,7 @@ class ToolCalled(_Frame):
     round: Annotated[int, Field(ge=1)]
     call_id: str
     name: str
+    plugin: Annotated[str, Field(description="Its plugin's name; empty for a function.")]
     arguments: Annotated[str, Field(description="JSON text, cut at 2 KB.")]
     state: Literal["started", "done"]
     outcome: Annotated[str, Field(description="`ok` or `failed`; empty until it is done.")]
