@@ -64,6 +64,15 @@ REFUSALS: dict[type[ParleyError], str] = {
     TooManyOpenTurns: "The thread has 100 unfinished prompts.",
     Busy: "Busy or unavailable just now; try again.",
 }
+MANIFESTS = {
+    "required": True,
+    "description": "Manifests: YAML of one or several documents, or JSON: an object, an array, "
+    'or {"manifests": [...]}. At most 1 MB. See docs/manifests.md.',
+    "content": {
+        "application/yaml": {"schema": {"type": "string"}},
+        "application/json": {"schema": {"type": ["object", "array"]}},
+    },
+}
 ERROR_SCHEMA = {
     "type": "object",
     "title": "Error",
@@ -138,6 +147,8 @@ def _paths(paths: Json) -> Json:
             responses["202"] = _accepted(responses["200"])
         if endpoint.stream:
             responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        if endpoint.manifests:
+            operation["requestBody"] = MANIFESTS
         for status in _refusals(endpoint, has_body="requestBody" in operation):
             responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
         if endpoint.public:
