@@ -151,11 +151,17 @@ def _paths(paths: Json) -> Json:
             operation["requestBody"] = MANIFESTS
         for status in _refusals(endpoint, has_body="requestBody" in operation):
             responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
-        if endpoint.public:
-            operation["security"] = []
-        if endpoint.chat and endpoint.path.startswith(CLIENTS):
-            operation["security"] = [{"key": []}, {}]
+        operation |= _security(endpoint)
     return {_camel_path(path): item for path, item in paths.items()}
+
+
+def _security(endpoint: Endpoint) -> Json:
+    """What differs from needing a key: no key, or one that may be left out."""
+    if endpoint.public:
+        return {"security": []}
+    if endpoint.chat and endpoint.path.startswith(CLIENTS):
+        return {"security": [{"key": []}, {}]}
+    return {}
 
 
 def _at_hosts(paths: Json) -> Json:
