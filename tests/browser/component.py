@@ -34,10 +34,25 @@ class Component:
         return self.messages(role).filter(has_text=text)
 
     def ready(self) -> "Component":
-        """Wait until its config is loaded."""
+        """Wait until its config is loaded, under StrictMode for the second time."""
         expect(self.input).to_have_attribute("contenteditable", "true")
-        expect(self.header).to_be_visible()
+        expect(self.header).not_to_contain_text("Configuring workbench")
+        self.window.until(lambda: not self.window.open_requests, "its config")
         return self
+
+    def reload(self) -> None:
+        """Reload the page once it has read its config again, as it does after every answer.
+
+        Sooner, that read would fail; then the component forgets its session.
+        """
+        self.window.until(self._is_at_rest, "the component to be at rest")
+        self.page.reload()
+        self.ready()
+
+    def _is_at_rest(self) -> bool:
+        read_again = [r for r in self.window.posted("/chat/config/") if "session_key=" in r.url]
+        asked = self.window.posted("/chat/")
+        return len(read_again) == len(asked) and not self.window.open_requests
 
     def send(self, text: str) -> None:
         """Type and press Enter."""

@@ -57,8 +57,7 @@ def test_a_message_is_answered_and_a_reload_restores_the_session(
         1
     )
     before = component.page.locator("section.cs-message").all_inner_texts()
-    component.page.reload()
-    component.ready()
+    component.reload()
 
     expect(component.messages("user")).to_have_count(2)
     assert component.session_key == key
@@ -104,8 +103,7 @@ def test_a_tool_is_called_and_its_result_is_in_the_answer(
     component.send(f'{word} calculator {{"expression": "6*7"}}')
 
     expect(component.message("assistant", re.compile(r"The tool answered: .*42"))).to_have_count(1)
-    component.page.reload()
-    component.ready()
+    component.reload()
     expect(component.message("assistant", re.compile(r"The tool answered: .*42"))).to_have_count(1)
     # The component would post stored tool messages back as orphans.
     expect(component.messages("tool")).to_have_count(0)
@@ -141,8 +139,7 @@ def test_a_turn_that_takes_long_says_so_and_its_answer_is_there_later(
     expect(component.messages("smarter")).to_have_count(1)
     model.released(word)
     until(lambda: plain.said(component.session_key, "assistant"), "the answer to be stored")
-    component.page.reload()
-    component.ready()
+    component.reload()
     expect(component.message("assistant", f"You asked: “What is {word}?”")).to_have_count(1)
 
 
@@ -164,8 +161,7 @@ def test_calls_that_react_doubles_are_one_prompt(
     assert plain.said(key, "user") == [f"What is {word}1?", f"What is {word}2?"]
     assert len(plain.said(key, "assistant")) == 2
     assert [len(model.calls(f"{word}{number}")) for number in (1, 2)] == [1, 1]
-    component.page.reload()
-    component.ready()
+    component.reload()
     expect(component.messages("user")).to_have_count(2)
 
 

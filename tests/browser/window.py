@@ -27,6 +27,7 @@ class Window:
     def __init__(self, page: Page, pictures: Path, test: str) -> None:
         self.page = page
         self.requests: list[Request] = []
+        self.open_requests: set[Request] = set()
         self._pictures = pictures
         self._test = test
         self._troubles: list[str] = []
@@ -35,6 +36,7 @@ class Window:
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self._troubles.append(f"exception: {error}"))
         page.on("requestfailed", self._failed)
+        page.on("requestfinished", self._finished)
         page.on("request", self._asked)
 
     @property
@@ -84,8 +86,13 @@ class Window:
 
     def _asked(self, request: Request) -> None:
         self.requests.append(request)
+        self.open_requests.add(request)
+
+    def _finished(self, request: Request) -> None:
+        self.open_requests.discard(request)
 
     def _failed(self, request: Request) -> None:
+        self.open_requests.discard(request)
         # A page that is left takes its open requests with it.
         if request.failure != CANCELED:
             self._troubles.append(f"request: {request.method} {request.url}: {request.failure}")
