@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.world import ACCOUNT
+from tests.wire.chat_client import HOST
 from tests.wire.http_client import Client
 
 PROMPT = "/prompt-svc/prompt"
@@ -19,7 +21,10 @@ KB = 1024
 
 @dataclass(frozen=True)
 class Refusal:
-    """A call that is refused. `what` and `error` are shown; `given` is what happened before."""
+    """A call that is refused. `what` and `error` are shown; `given` is what happened before.
+
+    With a `host` it is a call to an llm_client, among those of `chat_client`.
+    """
 
     what: str
     status: int
@@ -29,7 +34,8 @@ class Refusal:
     body: Any = None
     key: str = "user-key"
     headers: dict[str, str] = field(default_factory=dict)
-    given: Callable[[Client], object] = lambda _: None
+    given: Callable[[Any], object] = lambda _: None
+    host: str = ""
 
 
 def prompt(**fields: Any) -> dict[str, Any]:
@@ -508,6 +514,202 @@ MODELS = [
     for row in MODELS
 ]
 
+WRONG = "ab" * 32
+MALFORMED = "session_key must be 64 hexadecimal digits"
+NO_CLIENT = "no such llm_client"
+NEEDS_KEY = "this llm_client needs an API key"
+SANDBOX = "/api/v1/llm-clients/1"
+SAID = {"messages": [{"role": "user", "content": "hello"}]}
+CLOSED = f"closed.{ACCOUNT}.api.example.com"
+DRAFT = f"draft.{ACCOUNT}.api.example.com"
+API = "api.example.com"
+
+
+def said(**fields: Any) -> dict[str, Any]:
+    return SAID | fields
+
+
+def of_host(
+    what: str,
+    status: int,
+    error: str,
+    path: str = "/chat/",
+    body: Any = None,
+    *,
+    host: str = HOST,
+    key: str = "",
+    **more: Any,
+) -> Refusal:
+    """A call to an llm_client that is refused."""
+    method = more.pop("method", "POST")
+    return Refusal(what, status, error, method, path, body, key, host=host, **more)
+
+
+ENTRANCE = [
+    of_host("an llm_client that does not exist", 404, NO_CLIENT, host=f"x.{ACCOUNT}.api.e.com"),
+    of_host("the host of one that is not deployed", 404, NO_CLIENT, body=SAID, host=DRAFT),
+    of_host("a host that is nobody's", 404, NO_CLIENT, body=SAID, host="chat.shop.example"),
+    of_host("another path of its host", 404, "no such path", "/prompt-svc/prompt"),
+    of_host("a wrong key where none is needed", 401, "the key is unknown or revoked", key="wrong"),
+    of_host("no key where one is attached", 403, NEEDS_KEY, body=SAID, host=CLOSED),
+    of_host("another account's key there", 403, NEEDS_KEY, host=CLOSED, key="stranger-key"),
+    of_host(
+        "the key of another llm_client",
+        403,
+        "this key is for another llm_client",
+        host=HOST,
+        key="other-client-key",
+    ),
+    of_host(
+        "no key in the sandbox", 401, "the sandbox needs an API key", f"{SANDBOX}/chat/", host=API
+    ),
+    of_host(
+        "a number of another account",
+        404,
+        NO_CLIENT,
+        "/api/v1/llm-clients/2/chat/",
+        host=API,
+        key="stranger-key",
+    ),
+    of_host(
+        "a client's key on any other call",
+        403,
+        "this key is for chatting with its llm_client only",
+        "/status",
+        method="GET",
+        host=API,
+        key="client-key",
+    ),
+    of_host(
+        "a method that the path does not answer",
+        405,
+        "this path answers GET, OPTIONS, POST",
+        method="PUT",
+    ),
+]
+SESSIONS = [
+    of_host("a malformed session_key", 400, MALFORMED, "/config/", {"session_key": "x"}),
+    of_host("one in the query", 400, MALFORMED, "/config/?session_key=x"),
+    of_host("one in the cookie", 400, MALFORMED, "/config/", headers={"cookie": "session_key=x"}),
+    of_host(
+        "chat with a session_key that nobody was given",
+        404,
+        "no such session",
+        body=said(session_key=WRONG),
+    ),
+    of_host("reading a session without its key", 400, MALFORMED, method="GET"),
+    of_host(
+        "reading one that does not exist",
+        404,
+        "no such session",
+        f"/chat/?session_key={WRONG}",
+        method="GET",
+    ),
+    of_host(
+        "a session_key that is no text",
+        400,
+        "session_key: Input should be a valid string",
+        "/config/",
+        {"session_key": 1},
+    ),
+]
+SAYING = [
+    of_host("no body", 400, "Invalid JSON"),
+    of_host("no message of a user", 400, 'messages: one with the role "user" is needed', body={}),
+    of_host(
+        "a user's message that is no text",
+        400,
+        "messages: the last user's content must be a text that is not blank",
+        body={"messages": [{"role": "user", "content": ["hello"]}]},
+    ),
+    of_host(
+        "a blank one",
+        400,
+        "messages: the last user's content must be a text that is not blank",
+        body={"messages": [{"role": "user", "content": " "}]},
+    ),
+    of_host(
+        "a message without a role",
+        400,
+        "messages.0.role: Field required",
+        body={"messages": [{"content": "hello"}]},
+    ),
+    of_host(
+        "wait over 25", 400, "wait: Input should be less than or equal to 25", body=said(wait=26)
+    ),
+    of_host("another format", 400, "format: Input should be 'plain'", body=said(format="markdown")),
+    of_host(
+        "replaces that is no turn",
+        400,
+        "replaces: Input should be greater than or equal to 1",
+        body=said(replaces=0),
+    ),
+    of_host("no prompt_id to stop", 400, "prompt_id: Field required", "/chat/cancel/", {}),
+    of_host(
+        "a limit of turns over 50",
+        400,
+        "limit: Input should be less than or equal to 50",
+        "/chat/?limit=51",
+        method="GET",
+    ),
+]
+CLI_CHAT = "/api/v1/cli/chat/stackademy/"
+COMMAND_LINE = [
+    of_host(
+        "chat from a command line without uid",
+        400,
+        "uid must have 1 to 200 characters",
+        CLI_CHAT,
+        SAID,
+        host=API,
+        key="user-key",
+    ),
+    of_host(
+        "new_session that is neither true nor false",
+        400,
+        "new_session: Input should be 'true' or 'false'",
+        f"{CLI_CHAT}?uid=x&new_session=yes",
+        SAID,
+        host=API,
+        key="user-key",
+    ),
+]
+OF_ADMINS = [
+    Refusal("a user's key", 403, "this call needs an admin key", "GET", "/api/v1/sessions"),
+    Refusal(
+        "a session that does not exist",
+        404,
+        "no such session",
+        "DELETE",
+        f"/api/v1/sessions/ses_{'0' * 40}",
+        key="admin-key",
+    ),
+    Refusal(
+        "an id that is no session's",
+        400,
+        "sessionId: String should match pattern '^ses_[a-f0-9]{40}$'",
+        "GET",
+        "/api/v1/sessions/t",
+        key="admin-key",
+    ),
+    Refusal(
+        "a purge without an age",
+        400,
+        "older_than_days: Field required",
+        path="/api/v1/sessions/purge",
+        body={},
+        key="admin-key",
+    ),
+    Refusal(
+        "a purge of a negative age",
+        400,
+        "older_than_days: Input should be greater than or equal to 0",
+        path="/api/v1/sessions/purge",
+        body={"older_than_days": -1},
+        key="admin-key",
+    ),
+]
+
 TABLE = {
     "Keys": KEYS,
     "Requests": BODIES,
@@ -515,6 +717,10 @@ TABLE = {
     "The list's query": QUERIES,
     "Threads and messages": CHAT,
     "Models": MODELS,
+    "Entering an llm_client": ENTRANCE,
+    "Session keys": SESSIONS,
+    "Chat": [*SAYING, *COMMAND_LINE],
+    "Sessions of an account": OF_ADMINS,
 }
 
 HEAD = """# Refusals
@@ -522,6 +728,10 @@ HEAD = """# Refusals
 What the HTTP API refuses. Every refusal is `{"error": text}` with CORS headers, and nothing is
 stored. Besides, any call may be answered 503 with `Retry-After` when the table or a queue is busy
 or unavailable, and 500 `internal error` for a fault of Parley's own.
+
+Of a chat, what a person should read (a limit that was met, a turn that failed, a service that is
+busy) is no refusal: it is a message in an answer with status 200; see [chat](chat.md). Whether a
+page may read the refusals of an llm_client depends on its origin, as for every answer.
 
 The tests run from the same table, which is in `tests/wire/refusals.py`
 (`python -m tests.wire.refusals > docs/refusals.md`).

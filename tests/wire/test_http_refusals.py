@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.wire.chat_client import HOST, ORIGIN, ChatClient
 from tests.wire.http_client import Client
 from tests.wire.refusals import TABLE, Refusal, page
 
@@ -33,15 +34,21 @@ def stored(client: Client) -> Any:
 
 
 @pytest.mark.parametrize("row", [row for _, row in ROWS], ids=[name for name, _ in ROWS])
-def test_a_refusal_says_why_and_stores_nothing(client: Client, row: Refusal) -> None:
+def test_a_refusal_says_why_and_stores_nothing(row: Refusal) -> None:
+    client = ChatClient() if row.host else Client()
     row.given(client)
     before = stored(client)
-    reply = client.call(row.method, row.path, row.body, key=row.key, headers=row.headers)
+    headers = {"host": row.host or "api.example.com", "origin": ORIGIN, **row.headers}
+    reply = client.call(row.method, row.path, row.body, key=row.key, headers=headers)
     assert (reply.status, reply.json) == (row.status, {"error": row.error})
     assert reply.headers["content-type"] == "application/json"
-    assert reply.headers["access-control-allow-origin"] == "*"
+    if not row.host:
+        assert reply.headers["access-control-allow-origin"] == "*"
+    elif row.host == HOST:
+        assert reply.headers["access-control-allow-origin"] == ORIGIN
     assert stored(client) == before
     assert not client.observer.errors
+    client.close()
 
 
 def test_the_page_shows_the_table() -> None:

@@ -140,7 +140,15 @@ def test_named_origins_may_frame_the_chat_but_not_the_workbench() -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["https://a.example; script-src *", "*", "javascript:alert(1)", "https://", "https://a b", "https://[", ""],
+    [
+        "https://a.example; script-src *",
+        "*",
+        "javascript:alert(1)",
+        "https://",
+        "https://a b",
+        "https://[",
+        "",
+    ],
 )
 def test_what_is_no_origin_does_not_get_into_the_policy(hostile: str) -> None:
     assert policy("/", (hostile,))["frame-ancestors"] in {"'self'", "'self' https://a.example"}
