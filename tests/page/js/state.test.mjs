@@ -71,6 +71,11 @@ test("the message is the truth, and nothing after it changes it", () => {
   assert.equal(busy(state), false);
 });
 
+test("an answer that comes before its prompt's end stays", () => {
+  const state = run(message(), answer("A"), told({ status: "completed", attempt: 1 }));
+  assert.deepEqual(texts(state), [["Q", "A"]]);
+});
+
 test("a late state does not undo a newer one", () => {
   const state = run(told({ status: "canceled", updatedAt: 30 }), told({ status: "running", updatedAt: 20 }));
   assert.equal(state.entries[0].status, "canceled");

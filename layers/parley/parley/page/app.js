@@ -104,10 +104,12 @@ function draw() {
   drawNotice(it);
   drawBanner(it);
   panel.show(it.key);
-  if (!older) scroll.changed();
+  // An empty conversation is read from its top, where the greeting is.
+  const empty = !shown(state).length && !state.pending;
+  if (!older && !empty) scroll.changed();
   if (asking !== it.key && phase === "ready") {
     asking = it.key;
-    scroll.toEnd();
+    if (!empty) scroll.toEnd();
     if (matchMedia("(hover: hover)").matches) composer.focus({ preventScroll: true });
   }
 }
