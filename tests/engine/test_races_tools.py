@@ -92,12 +92,15 @@ async def test_a_cancel_during_a_tool_stops_it_and_keeps_the_text() -> None:
     assert len(world.provider.requests) == 1
 
 
-async def test_an_attempt_that_loses_its_lease_during_a_tool_says_nothing_of_it() -> None:
+@pytest.mark.parametrize("seconds", [8.5, 60])
+async def test_an_attempt_that_loses_its_lease_during_a_tool_says_nothing_of_it(
+    seconds: float,
+) -> None:
     # runner-1                     runner-2
     # the tools run; freezes
     #                              (the lease ends) takes over, answers
     # wakes up, the tools are done <- followers hear nothing of it, nothing is written
-    world = a_world(ROUND, LAST)
+    world = a_world(ROUND, LAST, seconds=seconds)
     await world.add("a", client="adviser")
     await world.subscribe("c")
     for name in ("prompts.renew", "prompts.prompt"):
