@@ -312,7 +312,7 @@ def test_tool_calls_are_in_the_answer_and_in_the_history(client: ChatClient) -> 
     assert call == {"function_name": "calculator", "function_args": {"expression": "6*7"}}
     [answer] = body["smarter"]["messages"]
     [told_of] = answer["tool_calls"]
-    assert set(told_of) == {"name", "arguments", "outcome", "ms", "size", "result"}
+    assert set(told_of) == {"name", "plugin", "arguments", "outcome", "ms", "size", "result"}
     assert told_of["outcome"] == "ok"
     assert answer["content"].endswith("It is 42.")
     history = client.at("GET", f"/config/?session_key={key}").json["data"]["history"]
@@ -320,6 +320,24 @@ def test_tool_calls_are_in_the_answer_and_in_the_history(client: ChatClient) -> 
     assert history["chat_history"][-1]["tool_calls"] == [told_of]
     [row] = history["chat_tool_call_history"]
     assert row["function_name"] == "calculator"
+
+
+def test_a_plugins_call_names_the_plugin(client: ChatClient) -> None:
+    spec = {
+        "selector": {"directive": "always"},
+        "prompt": {"systemRole": "Know the courses."},
+        "data": {"description": "Courses.", "staticData": {"ai": "AI 101"}},
+    }
+    client.world.describe(Kind.PLUGIN, "courses", number=11, **spec)
+    key = client.opened()
+    asked = (("smarter_plugin_0000000011", '{"inquiry_type": "ai"}'),)
+    client.world.provider.scripts += [[Ask(asked)], [Say("AI 101."), End()]]
+    [call] = client.answered(key, "which?")["metadata"]["tool_calls"]
+    assert call["smarter_plugin"]["name"] == "courses"
+    history = client.at("GET", f"/config/?session_key={key}").json["data"]["history"]
+    [used] = history["chat_plugin_usage_history"]
+    assert used == history["prompt_plugin_usage_history"][0]
+    assert (used["plugin"], used["function_name"]) == ("courses", asked[0][0])
 
 
 def test_a_turn_can_be_stopped(client: ChatClient) -> None:

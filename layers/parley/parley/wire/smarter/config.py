@@ -12,7 +12,6 @@ from typing_extensions import TypedDict
 from parley.core.address import CLIENTS
 from parley.core.errors import Invalid, NotFound
 from parley.core.events import prompt_state
-from parley.core.plugin import TOOL_PREFIX
 from parley.core.session import Session
 from parley.usecases.sessions import History
 from parley.wire.http_calls import ChatCall, Endpoint
@@ -285,7 +284,7 @@ def _tool_calls(history: History) -> list[Json]:
             "id": call.id,
             "turn": turn,
             "created_at": stamp(at[turn]),
-            "plugin": call.name if call.name.startswith(TOOL_PREFIX) else None,
+            "plugin": call.plugin or None,
             "function_name": call.name,
             "function_args": call.arguments,
             "outcome": call.outcome,

@@ -7,7 +7,6 @@ from typing_extensions import TypedDict
 
 from parley.core.errors import Limited, ParleyError, TooManyOpenTurns
 from parley.core.events import prompt_state
-from parley.core.plugin import TOOL_PREFIX
 from parley.core.prompt import Prompt, Status, Usage
 from parley.core.thread import ToolCall
 from parley.usecases.converse import Turned
@@ -153,9 +152,13 @@ def _metadata(call: ChatCall, calls: list[ToolCall], text: str) -> Json:
 
 def _tool_call(call: ChatCall, one: ToolCall) -> Json:
     told_of: Json = {"function_name": one.name, "function_args": arguments_of(one)}
-    if one.name.startswith(TOOL_PREFIX):
+    if one.plugin:
         account = {"accountNumber": call.client.account}
-        told_of["smarter_plugin"] = {"name": one.name, "account": account, "pluginClass": "static"}
+        told_of["smarter_plugin"] = {
+            "name": one.plugin,
+            "account": account,
+            "pluginClass": "static",
+        }
     return told_of
 
 

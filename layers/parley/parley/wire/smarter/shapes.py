@@ -27,9 +27,10 @@ class Metadata(TypedDict):
 
 
 class ToolCallItem(TypedDict):
-    """A call of a tool, as it went."""
+    """A call of a tool, as it went. `plugin` is the plugin's name, empty for a function."""
 
     name: str
+    plugin: str
     arguments: Annotated[str, Field(description="The model's own JSON text.")]
     outcome: str
     ms: int
@@ -122,6 +123,7 @@ def _item(id_: str, role: Any, text: str, **more: int) -> ChatItem:
 def tool_call_item(call: ToolCall) -> ToolCallItem:
     return ToolCallItem(
         name=call.name,
+        plugin=call.plugin,
         arguments=call.arguments,
         outcome=call.outcome,
         ms=call.milliseconds,
