@@ -1,7 +1,6 @@
 """Applying, listing, describing, deleting and deploying manifests."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -474,10 +473,6 @@ async def test_a_page_s_token_may_only_chat_and_ends(world: Described) -> None:
 # --- races ---------------------------------------------------------------------------------
 
 
-async def together(*calls: Coroutine[Any, Any, Any]) -> None:
-    await asyncio.gather(*calls)
-
-
 class Meddler:
     """Somebody else, who writes just before ours is written; as often as `times`."""
 
@@ -557,10 +552,48 @@ async def test_what_somebody_else_deleted_meanwhile_is_created(world: Described)
     assert (await world.outcome(client(functions=["calculator"])))[0] == "created"
 
 
-async def test_two_at_once_both_get_into_the_catalogue(world: Described) -> None:
-    applied = (world.manifests.apply(ADMIN, [model(name)]) for name in "ab")
-    await world.clock.run(together(*applied))
-    assert {one.id for one in world.accounts.catalogues[ACCOUNT].models} >= {"a", "b"}
+class MeddledCatalogue:
+    """A catalogue that somebody else changes just before ours is stored, so many times."""
+
+    def __init__(self, world: Described, times: int) -> None:
+        self.accounts, self.left = world.accounts, times
+
+    async def put_catalogue(self, account: str, catalogue: Catalogue) -> None:
+        if self.left:
+            self.left -= 1
+            stored = await self.accounts.catalogue(account)
+            theirs = Model(f"theirs-{self.left}", "u", "m")
+            models = (*stored.models, theirs)
+            await self.accounts.put_catalogue(account, replace(stored, models=models))
+        await self.accounts.put_catalogue(account, catalogue)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.accounts, name)
+
+
+async def test_what_somebody_else_put_into_the_catalogue_meanwhile_stays(
+    world: Described,
+) -> None:
+    world.models.store = MeddledCatalogue(world, 2)  # type: ignore[assignment]
+    assert await world.outcome(model("ours")) == ("created", ())
+    names = [one.id for one in world.accounts.catalogues[ACCOUNT].models]
+    assert names == ["model", "theirs-1", "theirs-0", "ours"]
+    world.models.store = MeddledCatalogue(world, 2)  # type: ignore[assignment]
+    await world.manifests.delete(ADMIN, MODEL, "ours")
+    assert [one.id for one in world.accounts.catalogues[ACCOUNT].models][-1] == "theirs-0"
+    world.models.store = MeddledCatalogue(world, 100)  # type: ignore[assignment]
+    with pytest.raises(Busy, match="being changed by somebody else"):
+        await world.apply(provider())
+
+
+async def test_a_call_that_breaks_off_has_made_no_key_that_nobody_saw(world: Described) -> None:
+    world.models.store = MeddledCatalogue(world, 100)  # type: ignore[assignment]
+    with pytest.raises(Busy):
+        await world.apply(key(), model("ours"))
+    assert await world.keys.list(ADMIN) == []
+    world.models.store = world.accounts
+    made, _ = await world.apply(key(), model("ours"))
+    assert (made.name, made.outcome, len(made.secret)) == ("site", "created", 64)
 
 
 async def test_the_verified_host_stays_with_its_domain_only(world: Described) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
 from typing_extensions import TypedDict
 
-from parley.core.access import KeyRole
 from parley.core.address import CLIENTS, named_host, named_url, sandbox_url, scheme_of
 from parley.core.errors import Forbidden, Invalid, NotFound
 from parley.core.functions import FUNCTIONS
@@ -147,8 +146,6 @@ async def create_llm_client_token(call: Call, client_id: PathId) -> Token:
 
 
 async def _client(call: Call, client_id: str) -> LlmClient:
-    if call.principal.role not in {KeyRole.ADMIN, KeyRole.USER}:
-        raise Forbidden("this key may only chat")
     return await call.api.manifests.client(
         call.principal.account, number_of(client_id) or 0, client_id.lower()
     )
