@@ -96,16 +96,10 @@ def open_window(
 
 
 @pytest.fixture(scope="package")
-def component_port() -> Iterator[int]:
-    """The port of somebody's site with the published component on it."""
+def component_origin() -> Iterator[str]:
+    """Somebody's site with the published component on it, on its developer's machine."""
     with serving(ui_chat.build()) as port:
-        yield port
-
-
-@pytest.fixture(scope="package")
-def component_origin(component_port: int) -> str:
-    """That site on this machine, as its developer sees it."""
-    return f"http://localhost:{component_port}"
+        yield f"http://localhost:{port}"
 
 
 @pytest.fixture(scope="package")

@@ -163,15 +163,3 @@ def test_calls_that_react_doubles_are_one_prompt(
     assert [len(model.calls(f"{word}{number}")) for number in (1, 2)] == [1, 1]
     component.reload()
     expect(component.messages("user")).to_have_count(2)
-
-
-def test_a_site_that_is_not_allowed_reads_nothing(
-    open_window: OpenWindow, component_port: int, plain: LlmClient
-) -> None:
-    window = open_window()
-    window.expect_trouble("blocked by CORS policy", "net::ERR_FAILED", "Failed to fetch")
-
-    window.page.goto(ui_chat.address(f"http://elsewhere.test:{component_port}", plain.url))
-
-    window.until(lambda: window.troubled_by("blocked by CORS policy"), "the browser to refuse")
-    assert Component(window).session_key == ""

@@ -142,6 +142,7 @@ def test_past_conversations_are_listed_renamed_and_opened_again(ours: Ours, word
     expect(ours.page.get_by_test_id("session")).to_have_text(
         [re.compile(f"The second {word}"), re.compile(f"The first {word}")]
     )
+    ours.session(f"The first {word}").hover()
     ours.session(f"The first {word}").get_by_test_id("session-rename").click()
     ours.page.keyboard.type(f"Renamed {word}")
     ours.page.keyboard.press("Enter")

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import FrameLocator, expect
 
+from tests.browser import ui_chat
+from tests.browser.component import Component
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
-from tests.browser.site import serving
+from tests.browser.site import self_signed, serving
 from tests.e2e.cli import Parley
 from tests.e2e.stack import Stack
 
@@ -24,7 +27,7 @@ spec:
     deployed: true
     appName: The shop's assistant
     appWelcomeMessage: What are you looking for?
-  allowedOrigins: ["http://shop.test:{port}"]
+  allowedOrigins: ["https://shop.test:{port}"]
 """
 PAGE = """\
 <!doctype html>
@@ -37,20 +40,26 @@ PAGE = """\
 
 FRAME = '<iframe src="{url}" width="420" height="560" title="Chat"></iframe>'
 SCRIPT = '<script src="{url}embed.js" async></script>'
-SMALL = {"width": 800, "height": 700}
+# The shop's certificate is nobody's.
+VISITOR: dict[str, Any] = {
+    "viewport": {"width": 800, "height": 700},
+    "ignore_https_errors": True,
+}
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """The directory of the shop's pages, and the port that they are served on."""
+    certificate = self_signed(tmp_path_factory.mktemp("certificate"), "shop.test")
     directory = tmp_path_factory.mktemp("shop")
-    with serving(directory) as port:
+    (directory / "production").symlink_to(ui_chat.build() / "production")
+    with serving(directory, certificate) as port:
         yield directory, port
 
 
 @pytest.fixture(scope="module")
 def embedded(stack: Stack, shop: tuple[Path, int]) -> Iterator[LlmClient]:
-    """A client that http://shop.test may show, with pages there that do."""
+    """A client that https://shop.test may show, with pages there that do."""
     directory, port = shop
     parley = Parley(stack, stack.admin_key, directory)
     (directory / "embedded.yaml").write_text(MANIFEST.format(port=port))
@@ -60,7 +69,7 @@ def embedded(stack: Stack, shop: tuple[Path, int]) -> Iterator[LlmClient]:
         content = PAGE.format(embedded=how.format(url=client.url))
         (directory / f"{name}.html").write_text(content)
     yield client
-    parley("delete", "llmclient", "embedded")
+    parley("delete", "llmclient", "embedded", "--yes")
 
 
 @pytest.fixture
@@ -72,13 +81,13 @@ def port(embedded: LlmClient, shop: tuple[Path, int]) -> int:
 def test_a_site_that_is_allowed_shows_it_in_a_frame(
     open_window: OpenWindow, port: int, word: str
 ) -> None:
-    window = open_window(f"http://shop.test:{port}/frame.html", viewport=SMALL)
+    window = open_window(f"https://shop.test:{port}/frame.html", **VISITOR)
 
     ask(window.page.frame_locator("iframe"), f"What is {word}?")
 
 
 def test_one_line_puts_it_on_a_site(open_window: OpenWindow, port: int, word: str) -> None:
-    window = open_window(f"http://shop.test:{port}/script.html", viewport=SMALL)
+    window = open_window(f"https://shop.test:{port}/script.html", **VISITOR)
 
     window.page.get_by_role("button").click()
 
@@ -86,13 +95,37 @@ def test_one_line_puts_it_on_a_site(open_window: OpenWindow, port: int, word: st
 
 
 def test_a_site_that_is_not_allowed_cannot_frame_it(open_window: OpenWindow, port: int) -> None:
-    window = open_window()
+    window = open_window(**VISITOR)
     window.expect_trouble("frame-ancestors", "net::ERR_BLOCKED_BY_RESPONSE")
 
-    window.page.goto(f"http://elsewhere.test:{port}/frame.html")
+    window.page.goto(f"https://elsewhere.test:{port}/frame.html")
 
     window.until(lambda: window.troubled_by("frame-ancestors"), "the browser to refuse")
     expect(window.page.frame_locator("iframe").get_by_test_id("composer")).to_have_count(0)
+
+
+def test_the_published_component_works_on_a_site_that_is_allowed(
+    open_window: OpenWindow, embedded: LlmClient, port: int, word: str
+) -> None:
+    address = ui_chat.address(f"https://shop.test:{port}", embedded.url)
+    component = Component(open_window(address, **VISITOR)).ready()
+
+    component.send(f"What is {word}?")
+
+    expect(component.message("assistant", f"You asked: “What is {word}?”")).to_have_count(1)
+    assert embedded.said(component.session_key, "user") == [f"What is {word}?"]
+
+
+def test_the_published_component_reads_nothing_on_another_site(
+    open_window: OpenWindow, embedded: LlmClient, port: int
+) -> None:
+    window = open_window(**VISITOR)
+    window.expect_trouble("blocked by CORS policy", "net::ERR_FAILED", "Failed to fetch")
+
+    window.page.goto(ui_chat.address(f"https://elsewhere.test:{port}", embedded.url))
+
+    window.until(lambda: window.troubled_by("blocked by CORS policy"), "the browser to refuse")
+    assert Component(window).session_key == ""
 
 
 def ask(frame: FrameLocator, text: str) -> None:
