@@ -460,12 +460,14 @@ async def test_deleting_an_llm_client_revokes_the_keys_for_it(world: Described) 
 
 
 async def test_a_page_s_token_may_only_chat_and_ends(world: Described) -> None:
-    token, expires_at = await world.keys.token(USER, "adviser")
+    _, secret = await world.keys.create(ADMIN, "usr_1", KeyRole.USER, "theirs")
+    maker = await world.authenticate(secret)
+    token, expires_at = await world.keys.token(maker, "adviser")
     caller = await world.authenticate(token)
     assert (caller.role, caller.client) == (KeyRole.CLIENT, "adviser")
-    assert caller.user_id != USER.user_id
+    assert caller.user_id != maker.user_id
     assert expires_at == world.clock.now() // 1000 + 3600
-    assert await world.keys.list(ADMIN) == []
+    assert [one.name for one in await world.keys.list(ADMIN)] == ["theirs"]
     with pytest.raises(Forbidden):
         await world.keys.token(caller, "adviser")
 
