@@ -8,6 +8,7 @@ from parley.core.address import ClientRef
 from parley.core.errors import Busy, Conflict, Invalid, NotFound, TransitionRefused
 from parley.core.llm_client import LlmClient, client_of
 from parley.core.manifest import DEFAULTS, METADATA, Manifest, ManifestKind, differences, told
+from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind
 from parley.ports import Clock, Page, ResourceStore, SecretStore
 from parley.usecases.catalogue import Models
@@ -215,6 +216,12 @@ class Manifests:
             principal.account, Kind.LLM_CLIENT, limit, after
         )
         return Page([client_of(one) for one in page.items], page.after)
+
+    async def plugins_of(self, client: LlmClient) -> list[StaticPlugin]:
+        """The plugins that are attached, in their order; in one read."""
+        found = await self.resources.resources.some(client.account, Kind.PLUGIN, client.plugins)
+        by_name = {one.name: plugin_of(one) for one in found}
+        return [by_name[name] for name in client.plugins if name in by_name]
 
     async def client(self, account: str, number: int, name: str) -> LlmClient:
         """An llm_client by its number, or by its name if that is 0; raises NotFound."""

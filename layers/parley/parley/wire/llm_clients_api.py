@@ -10,8 +10,7 @@ from parley.core.errors import Forbidden, Invalid, NotFound
 from parley.core.functions import FUNCTIONS
 from parley.core.llm_client import LlmClient, number_of
 from parley.core.manifest import API_VERSION, ManifestKind
-from parley.core.plugin import plugin_of, tool_of
-from parley.core.resource import Kind
+from parley.core.plugin import tool_of
 from parley.wire.fields import PathId
 from parley.wire.http_calls import Call, Endpoint
 from parley.wire.shapes import stamp
@@ -73,11 +72,6 @@ async def get_llm_client(call: Call, client_id: PathId) -> Answer:
 async def list_llm_client_plugins(call: Call, client_id: PathId) -> Answer:
     """The plugins that are attached, in their order."""
     client = await _client(call, client_id)
-    found = await call.api.manifests.resources.resources.some(
-        client.account, Kind.PLUGIN, client.plugins
-    )
-    by_name = {one.name: plugin_of(one) for one in found}
-    plugins = [by_name[name] for name in client.plugins if name in by_name]
     items = [
         {
             "id": plugin.number,
@@ -87,7 +81,7 @@ async def list_llm_client_plugins(call: Call, client_id: PathId) -> Answer:
             "directive": plugin.directive,
             "function": tool_of(plugin).name,
         }
-        for plugin in plugins
+        for plugin in await call.api.manifests.plugins_of(client)
     ]
     return _answer({"plugins": items})
 
