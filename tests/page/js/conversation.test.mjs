@@ -18,6 +18,7 @@ const asked = (text) => ({ id: "p1", prompt_id: "p1", turn: 1, role: "user", con
 function world({ answers = {}, sockets = true } = {}) {
   const calls = [];
   const drafts = [];
+  const heard = [];
   let pauses = 0;
   const link = { open: sockets, canceled: [], resubscribed: 0 };
   const config = (key) => ({
@@ -57,11 +58,12 @@ function world({ answers = {}, sockets = true } = {}) {
     sessions,
     onChange: () => {},
     onDraft: (text) => drafts.push(text),
+    onSaid: (entry) => heard.push(entry.text),
     // Some of what waits would go on for ever: a test has seen enough after a while.
     pause: () => new Promise((done) => (pauses += 1) < 100 && setImmediate(done)),
     now: () => 1000,
   });
-  return { conversation, calls, drafts, link, sessions, it: conversation.it };
+  return { conversation, calls, drafts, heard, link, sessions, it: conversation.it };
 }
 
 const named = (calls, name) => calls.filter(([which]) => which === name);
@@ -223,6 +225,29 @@ test("a gap leads to a subscription, an unheard end to a read", async () => {
   link.onFrame({ type: "subscribed", threadId: "t", prompts: [], messages: [] });
   await until(() => last(it).done);
   assert.equal(named(calls, "history").length, 1);
+});
+
+test("a finished answer is announced once, whichever frame comes first; a read history is not", async () => {
+  const message = { ...said("Yo"), text: "Yo" };
+  const frames = [
+    { type: "prompt", prompt: prompt({ status: "completed", updatedAt: 20 }) },
+    { type: "message", message },
+  ];
+  for (const order of [frames, frames.toReversed()]) {
+    const { conversation, heard, link } = world();
+    await conversation.load("");
+    await conversation.send("Hi");
+    for (const frame of [...order, ...order]) link.onFrame(frame);
+    assert.deepEqual(heard, ["Yo"]);
+  }
+  const plain = world({ sockets: false, answers: { chat: { ...taken({ status: "completed" }), messages: [said("Yo")] } } });
+  await plain.conversation.load("");
+  await plain.conversation.send("Hi");
+  assert.deepEqual(plain.heard, ["Yo"]);
+  const config = { session_key: KEY, history: { chat_history: [asked("Hi"), said("Yo")] }, websocket: { url: "" } };
+  const read = world({ answers: { config } });
+  await read.conversation.load(KEY);
+  assert.deepEqual(read.heard, []);
 });
 
 test("what belongs to the conversation before is dropped", async () => {

@@ -66,10 +66,9 @@ export function makeConversation({
     const before = it.state;
     const state = reduce(before, event);
     if (state === before) return;
-    const open = openEntry(before);
     change({ state, stopping: it.stopping && busy(state) });
-    const after = open && state.entries.find((entry) => entry.promptId === open.promptId);
-    if (after?.done) onSaid(after);
+    const finished = answeredBetween(before, state);
+    if (finished) onSaid(finished);
     follow();
   }
 
@@ -339,4 +338,14 @@ export function makeConversation({
     dismiss: () => change({ notice: null }),
     wake: () => socket?.wake(),
   };
+}
+
+/** The entry whose answer came with the last event: not one that was read from the history. */
+function answeredBetween(before, state) {
+  const same = new Set(before.entries);
+  return state.entries.find((entry) => {
+    if (!entry.done || same.has(entry)) return false;
+    const was = before.entries.find((one) => one.promptId === entry.promptId);
+    return was ? !was.done : Boolean(before.pending);
+  });
 }
