@@ -217,7 +217,7 @@ class Manifests:
         )
         return Page([client_of(one) for one in page.items], page.after)
 
-    async def plugins_of(self, client: LlmClient) -> list[StaticPlugin]:
+    async def plugins_of(self, client: LlmClient) -> Sequence[StaticPlugin]:
         """The plugins that are attached, in their order; in one read."""
         found = await self.resources.resources.some(client.account, Kind.PLUGIN, client.plugins)
         by_name = {one.name: plugin_of(one) for one in found}
