@@ -1,10 +1,14 @@
 """What is told of prompts and errors."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from parley.core.prompt import Attempt, OpenTurn, Outcome, Prompt, Status
+from parley.core.thread import ToolCall
 from parley.observability import CallsObserver, PromptsObserver, metrics, unexpected, waited
+from parley.usecases.attempt import Answered, Round
 
 from tests.functions.stage import Told
 
@@ -61,3 +65,20 @@ def test_of_a_delivery_that_broke_the_prompt_and_the_type_are_told(told: Told) -
     [line] = told.said("delivery failed")
     assert (line["error"], line["prompt_id"], line["attempt"]) == ("ValueError", "p", 2)
     assert "the-secret-text" not in told.text
+
+
+def test_of_rounds_of_tool_calls_only_numbers_are_told(told: Told) -> None:
+    calls = tuple(
+        ToolCall("id", "the-tool", "the-arguments", "the-result", outcome)
+        for outcome in ("ok", "failed", "failed")
+    )
+    rounds = (Round(1, "the-text", calls), Round(2, "", calls[:1]))
+    attempt: Any = SimpleNamespace(first_token_at=0)
+    PromptsObserver().attempted(PROMPT, attempt, Answered("x", "stop", None, rounds), NOW)
+    PromptsObserver().attempted(PROMPT, attempt, Answered("x", "stop", None), NOW)
+
+    with_tools, without = told.said("attempted")
+    counts = ("tool_rounds", "tool_calls", "tool_calls_failed")
+    assert [with_tools[name] for name in counts] == [2, 4, 2]
+    assert without.keys().isdisjoint(counts)
+    assert "the-" not in told.text

@@ -135,6 +135,11 @@ class PromptsObserver:
             usage = verdict.usage
             metrics.add_metric("PromptTokens", MetricUnit.Count, usage.prompt_tokens)
             metrics.add_metric("CompletionTokens", MetricUnit.Count, usage.completion_tokens)
+        if isinstance(verdict, attempts.Answered) and verdict.rounds:
+            calls = [call for one in verdict.rounds for call in one.calls]
+            keys["tool_rounds"] = len(verdict.rounds)
+            keys["tool_calls"] = len(calls)
+            keys["tool_calls_failed"] = sum(call.outcome != "ok" for call in calls)
         logger.info("attempted", extra=keys)
 
     def completed(self, prompt: Prompt) -> None:
