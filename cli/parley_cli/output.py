@@ -125,7 +125,8 @@ class Output:
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator["Waiting"]:
         """A line on stderr that moves while there is nothing else to show."""
-        waiting = Waiting(self.err, enabled=self.err.is_terminal and not self.json)
+        moves = self.err.is_terminal and not self.err.is_dumb_terminal
+        waiting = Waiting(self.err, enabled=moves and not self.json)
         waiting.show(text)
         try:
             yield waiting
@@ -181,12 +182,12 @@ def tool_line(call: Mapping[str, Any]) -> str:
     Takes a frame of the socket and an entry of a stored answer's `tool_calls`.
     """
     arguments = one_line(str(call.get("arguments") or ""), 80)
-    told = f"{call.get('name')}({'' if arguments == '{}' else arguments})"
+    told = f"{call.get('plugin') or call.get('name')}({'' if arguments == '{}' else arguments})"
     outcome = str(call.get("outcome") or "")
     if not outcome:
         return told
-    milliseconds = call.get("milliseconds", call.get("ms")) or 0
-    return f"{told}: {outcome}, {span(milliseconds / 1000)}"
+    took = int(call.get("milliseconds", call.get("ms")) or 0)
+    return f"{told}: {outcome}, {f'{took} ms' if took < 1000 else span(took / 1000)}"
 
 
 def status(word: str) -> Text:

@@ -101,6 +101,7 @@ def called(prompt: Prompt, name: str, state: str, outcome: str) -> dict[str, Any
         "round": 1,
         "callId": "call_1",
         "name": name,
+        "plugin": "",
         "arguments": '{"expression": "1+1"}',
         "state": state,
         "outcome": outcome,

@@ -67,6 +67,14 @@ class FakeApi:
 
     # --- what prompts do
 
+    async def _played(self, prompt: Prompt) -> None:
+        """What is wrong with a frame ends its prompt: nobody is to wait for it for ever."""
+        try:
+            await self.play(prompt)
+        except ValueError as error:
+            self._end(prompt, "abandoned", "failed", f"the tests' API: {error}")
+            raise
+
     async def play(self, prompt: Prompt) -> None:
         for name, *arguments in self.script:
             if name == "watched":  # wait until somebody has subscribed so many times
@@ -79,7 +87,7 @@ class FakeApi:
 
     def begin(self, prompt: Prompt) -> None:
         """Let a prompt do what the script says."""
-        task = asyncio.ensure_future(self.play(prompt))
+        task = asyncio.ensure_future(self._played(prompt))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
