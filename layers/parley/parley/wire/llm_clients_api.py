@@ -125,7 +125,7 @@ async def list_llm_client_domains(call: Call, client_id: PathId) -> Answer:
     client = await _client(call, client_id)
     items = []
     if client.custom_domain:
-        host = f"{client.dns_name}.{client.custom_domain}"
+        host = client.host or f"{client.dns_name}.{client.custom_domain}"
         items = [
             {"domain_name": client.custom_domain, "host": host, "is_verified": bool(client.host)}
         ]
