@@ -1,12 +1,12 @@
 import pytest
 
-from tests.fakes.world import World
+from tests.fakes.sessions import SessionWorld
 from tests.functions.stage import Told, listening
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> SessionWorld:
+    return SessionWorld()
 
 
 @pytest.fixture

@@ -13,8 +13,11 @@ import pytest
 from parley.adapters.sqs import SqsWakeUps
 from parley.observability import logger, metrics
 from parley.ports import WakeUp
+from parley.usecases.clients import Clients
+from parley.wire.socket import Socket
 
 from tests.fakes.queue import FakeDeadLetters
+from tests.fakes.sessions import SessionWorld
 from tests.fakes.world import World
 
 QUEUE_ARN = "arn:aws:sqs:eu-central-1:123456789012:parley-Queue"
@@ -49,6 +52,18 @@ def function(name: str) -> ModuleType:
     """The module of a function, as Lambda imports it: with its environment set."""
     with patch.dict(os.environ, ENVIRONMENT):
         return importlib.import_module(f"functions.{name}.app")
+
+
+def socket_of(world: SessionWorld) -> Socket:
+    """The socket's engine over a world."""
+    return Socket(
+        authenticate=world.authenticate,
+        clients=Clients(world.resources, world.clock.monotonic),
+        sessions=world.sessions,
+        follow=world.follow,
+        cancel=world.cancel,
+        publisher=world.publisher,
+    )
 
 
 @dataclass

@@ -11,11 +11,10 @@ from parley.core.access import ApiKey, KeyRole, key_hash
 from parley.kept_loop import KeptLoop
 from parley.observability import CallsObserver
 from parley.wire.http import build
-from parley.wire.socket import Socket
 
 from tests.fakes.sessions import SessionWorld
 from tests.fakes.world import ACCOUNT, World
-from tests.functions.stage import Context, SetAside, Told, WorldLoop, function
+from tests.functions.stage import Context, SetAside, Told, WorldLoop, function, socket_of
 from tests.wire.http_client import api_of
 
 EVENTS = {path.stem: path for path in Path("events").glob("*.json")}
@@ -86,9 +85,10 @@ def test_the_runner_answers_the_prompt_of_its_event(
     assert letters.aside == []
 
 
-def test_the_socket_connects_and_subscribes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Socket(world.authenticate, world.follow, world.cancel, world.publisher)
-    app = stage("socket", engine, world, monkeypatch)
+def test_the_socket_connects_and_subscribes(
+    world: SessionWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = stage("socket", socket_of(world), world, monkeypatch)
     app.loop.kept(world.add("prompt-1", "thread-1"))
 
     assert handled("socket_connect", app) == {"statusCode": 200}

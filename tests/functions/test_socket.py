@@ -8,13 +8,13 @@ import pytest
 from parley.core.access import ApiKey, KeyRole, Principal
 from parley.core.errors import Busy, Unavailable
 from parley.usecases.keys import issue
-from parley.wire.socket import Socket
 
 from tests.fakes.chaos import BEFORE
 from tests.fakes.provider import SILENT
 from tests.fakes.publisher import Fate
-from tests.fakes.world import ACCOUNT, OTHER_ACCOUNT, USER, World
-from tests.functions.stage import Context, Told, WorldLoop, function
+from tests.fakes.sessions import SessionWorld
+from tests.fakes.world import ACCOUNT, OTHER_ACCOUNT, USER
+from tests.functions.stage import Context, Told, WorldLoop, function, socket_of
 
 app = function("socket")
 
@@ -24,10 +24,10 @@ SECRET = "the-secret-text"
 class Stage:
     """The handler over a world, with three keys."""
 
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, world: SessionWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world = world
         self.loop = WorldLoop(app.loop, world)
-        self.engine = Socket(world.authenticate, world.follow, world.cancel, world.publisher)
+        self.engine = socket_of(world)
         monkeypatch.setattr(app, "engine", self.engine)
         monkeypatch.setattr(app, "loop", self.loop)
         self.user = self.key("usr_1")
@@ -66,7 +66,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(world: SessionWorld, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(world, monkeypatch)
 
 

@@ -33,7 +33,8 @@ class ApiKey:
     """A stored key: its hash, never the key.
 
     `client` is the llm_client of a client's key. `expires_at` (seconds, 0 for never) is of
-    the short-lived ones that pages get.
+    the short-lived ones that pages get, and `made_by` the hash of the key that made such a
+    one: it is good for as long as that is.
     """
 
     account: str
@@ -46,6 +47,7 @@ class ApiKey:
     revoked_at: int = 0
     client: str = ""
     expires_at: int = 0
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class Principal:
         return prompt.account == self.account and (self.admin or prompt.user_id == self.user_id)
 
     def sees(self, thread: Thread) -> bool:
-        """True if the caller may read and follow the thread."""
+        """True if the caller may read and follow the thread; a session's holder only that."""
+        if self.role is KeyRole.SESSION and thread.id != self.user_id:
+            return False
         return thread.account == self.account and (
             self.admin or self.user_id == thread.created_by or self.user_id in thread.user_ids
         )

@@ -15,6 +15,7 @@ from parley.ports import ResourceStore
 REMEMBER_SECONDS = 5
 REMEMBERED = 1000
 UNKNOWN = "no such llm_client"
+ANOTHERS = "this key is for another llm_client"
 
 
 @dataclass
@@ -73,7 +74,13 @@ class Clients:
         """
         if sandbox and caller is None:
             raise Unauthenticated("the sandbox needs an API key")
-        client = await self.find(ref)
+        try:
+            client = await self.find(ref)
+        except NotFound:
+            if caller is not None and caller.role is KeyRole.CLIENT and sandbox:
+                # Such a key is in a page: it must not count the account's llm_clients.
+                raise Forbidden(ANOTHERS) from None
+            raise
         if not sandbox and not client.deployed:
             raise NotFound(UNKNOWN)
         if caller is not None:
@@ -91,4 +98,4 @@ class Clients:
             if client.api_key:
                 raise Forbidden("this llm_client needs an API key")
         elif caller.role is KeyRole.CLIENT and caller.client != client.name:
-            raise Forbidden("this key is for another llm_client")
+            raise Forbidden(ANOTHERS)

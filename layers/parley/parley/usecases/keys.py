@@ -4,7 +4,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
 from parley.core.errors import Busy, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
@@ -44,13 +44,20 @@ class Authenticate:
         """Who a key belongs to by what is stored now; raises Unauthenticated."""
         self._remembered.pop(hash_, None)
         stored = await self.keys.key(hash_)
-        if stored is None or stored.revoked_at:
+        if stored is None or stored.revoked_at or not await self._maker_is_good(stored):
             raise Unauthenticated("the key is unknown or revoked")
         principal = Principal(stored.account, stored.user_id, stored.role, hash_, stored.client)
         if len(self._remembered) >= REMEMBERED:
             self._remembered.clear()
         self._remembered[hash_] = (self.monotonic() + REMEMBER_SECONDS, principal)
         return principal
+
+    async def _maker_is_good(self, key: ApiKey) -> bool:
+        """Or whoever made tokens with a stolen key would have an hour after its revocation."""
+        if not key.made_by:
+            return True
+        maker = await self.keys.key(key.made_by)
+        return maker is not None and not maker.revoked_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class Keys:
             created_at=now,
             client=client,
             expires_at=now // 1000 + TOKEN_SECONDS,
+            made_by=principal.key_hash,
         )
         stored, secret = await issue(self.keys, self.ids, key)
         return secret, stored.expires_at
@@ -151,16 +159,6 @@ def _check_role(role: KeyRole, client: str) -> None:
 async def issue(keys: KeyStore, ids: Ids, key: ApiKey) -> tuple[ApiKey, str]:
     """Store a key with a fresh secret; what is stored, and the secret: 256 random bits."""
     secret = ids.token()
-    stored = ApiKey(
-        account=key.account,
-        id=key.id,
-        hash=key_hash(secret),
-        user_id=key.user_id,
-        role=key.role,
-        name=key.name,
-        created_at=key.created_at,
-        client=key.client,
-        expires_at=key.expires_at,
-    )
+    stored = replace(key, hash=key_hash(secret))
     await keys.put_key(stored)
     return stored, secret

@@ -159,6 +159,9 @@ class Http:
             answer = self._guarded(lambda: self._page(request))
         else:
             answer = self._at_client(request, address, context, started)
+        if not any(name.lower() == "cache-control" for name in answer["headers"]):
+            # A cache in front of us would hand one visitor's session key to the next.
+            answer["headers"]["Cache-Control"] = "no-store"
         path = address.route if address and address.route else request.path
         self._observer.answered(self._account_of(request.method, path, answer, started))
         return answer

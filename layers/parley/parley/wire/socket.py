@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parley.core.access import KeyRole, Principal, bare_key
-from parley.core.address import ClientRef
+from parley.core.address import ACCOUNT, NAME, ClientRef
 from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.events import Frame, error_frame, prompt_frame
 from parley.core.session import session_principal
 from parley.ports import UNKNOWN_CONNECTION, Connection, Post, Publisher
 from parley.usecases.cancel import Cancel
-from parley.usecases.clients import Clients
+from parley.usecases.clients import UNKNOWN, Clients
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate
 from parley.usecases.sessions import Sessions
@@ -60,6 +60,10 @@ class Socket:
             return principal
         holder = await self.authenticate(token) if token else None
         ref = ClientRef(query.get("account", ""), query.get("llm_client", ""))
+        if not ACCOUNT.fullmatch(ref.account) or not NAME.fullmatch(ref.name):
+            raise NotFound(UNKNOWN)
+        if holder is not None and holder.account != ref.account:
+            holder = None  # as good as none, as on a public address
         # Who has a key may chat with what is not deployed yet, as in the sandbox.
         client = await self.clients.enter(ref, holder, sandbox=holder is not None)
         session = await self.sessions.require(client, session_key)

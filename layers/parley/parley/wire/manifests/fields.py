@@ -95,7 +95,8 @@ def _origin(text: str) -> str:
         raise ValueError("must name one origin: with credentials a browser takes no wildcard")
     parts = _split(text)
     host = parts.netloc.lower()
-    if parts.path or parts.query or parts.fragment or not host.isascii():
+    odd = re.search(r"[^a-z0-9._:\[\]-]", host) or text.endswith(("?", "#"))
+    if parts.path or parts.query or parts.fragment or odd:
         raise ValueError("must be scheme://host[:port], without a path or a slash at the end")
     if parts.scheme == "http" and not is_local(host):
         raise ValueError("must begin with https:// unless it is localhost")

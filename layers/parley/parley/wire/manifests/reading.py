@@ -195,7 +195,8 @@ def _value(event: Any) -> Any:
 
 def _no_tag(event: Any) -> None:
     if event.tag not in {None, "!"}:
-        _refuse(event, f"the tag {event.tag} is not supported")
+        # Not which one: a secret that begins with "!" and has no quotes is a tag.
+        _refuse(event, "a tag is not supported: put what begins with ! in quotes")
 
 
 def _refuse(event: Any, problem: str) -> Never:

@@ -9,7 +9,7 @@ from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from parley.core.session import Session
 from parley.usecases.converse import Said
 from parley.wire.http_calls import ChatCall, Endpoint
-from parley.wire.smarter.chat import TOLD_TO_PEOPLE, ChatBody, input_of, seconds_for
+from parley.wire.smarter.chat import TOLD_TO_PEOPLE, ChatBody, input_of, said_by, seconds_for
 from parley.wire.smarter.config import ConfigAnswer, config_of
 from parley.wire.smarter.envelope import THING, body_of, refused_body
 from parley.wire.smarter.shapes import API, Metadata
@@ -54,9 +54,8 @@ async def cli_chat(
     plain = {"input_text": body.prompt or body.input_text, "format": "plain"}
     text, known = input_of(body.model_copy(update=plain))
     session = await _session(call, uid, new_session)
-    status, answer = await _turn(
-        call, session, Said(text, known, replaces=body.replaces or 0), body.wait
-    )
+    said = said_by(call, text, known, body.replaces or 0)
+    status, answer = await _turn(call, session, said, body.wait)
     request = {
         "session_key": session.key,
         "messages": [{"role": "user", "content": text}],

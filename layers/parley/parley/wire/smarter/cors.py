@@ -36,7 +36,12 @@ def allows(client: LlmClient, origin: str, own: str, domain: str, environment: s
 
 def developed(origin: str, domain: str) -> bool:
     """True for a page on this machine where the API is on it, too."""
-    host = urlsplit(origin).hostname if is_local(domain) else None
+    if not is_local(domain):
+        return False
+    try:
+        host = urlsplit(origin).hostname
+    except ValueError:
+        return False
     return host in {"localhost", "127.0.0.1"}
 
 

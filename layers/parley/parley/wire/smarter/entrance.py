@@ -87,9 +87,17 @@ class Entrance:
         if self.address.sandbox and self.caller is None:
             return None
         try:
-            return self.run(self.api.chats.clients.find(self.address.of(self._account())))
+            found = self.run(self.api.chats.clients.find(self.address.of(self._account())))
         except ParleyError:
             return None
+        # The headers of a refusal must not tell what it hides: that there is a draft, say.
+        hidden = self.address.sandbox and self._is_of_another(found)
+        return found if (self.address.sandbox or found.deployed) and not hidden else None
+
+    def _is_of_another(self, client: LlmClient) -> bool:
+        caller = self.caller
+        bound = caller is not None and caller.role is KeyRole.CLIENT
+        return bound and caller is not None and caller.client != client.name
 
     def _account(self) -> str:
         return self.caller.account if self.caller else ""
