@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a browser drops connections, the first one for a certificate it has to ignore."""
+        """Nothing: browsers drop connections, over a certificate that they then ignore."""
 
 
 @contextmanager

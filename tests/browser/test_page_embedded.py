@@ -132,4 +132,5 @@ def ask(frame: FrameLocator, text: str) -> None:
     """Ask in a frame, and see the answer there."""
     frame.get_by_test_id("composer").fill(text)
     frame.get_by_test_id("composer").press("Enter")
-    expect(frame.get_by_text(f"You asked: “{text}”")).to_be_visible()
+    answer = frame.get_by_test_id("message").filter(has_text=f"You asked: “{text}”")
+    expect(answer).to_be_visible()
