@@ -73,7 +73,8 @@ export function older(one, other) {
 export function storedTool(call, index) {
   return {
     callId: `stored.${index}`,
-    name: call.name || "",
+    stored: true,
+    name: call.plugin || call.name || "",
     arguments: typeof call.arguments === "string" ? call.arguments : JSON.stringify(call.arguments),
     state: "done",
     outcome: call.outcome || "ok",

@@ -342,7 +342,7 @@ function withCall(tools, round, call) {
   const done = call.state !== "started";
   const tool = {
     callId,
-    name: call.name || "",
+    name: call.plugin || call.name || "",
     arguments: call.arguments || "",
     state: done ? "done" : "started",
     outcome: call.outcome || "",
@@ -374,7 +374,7 @@ function withMessage(state, message) {
   if (message.role === "tool" && atTurn) {
     // A round of calls as it is stored: part 2 is the first.
     const place = (tools, call) => withCall(tools, message.part - 1, call);
-    const missed = !atTurn.tools.some((tool) => tool.result);
+    const missed = !atTurn.tools.some((tool) => tool.stored);
     return missed ? put(state, { ...atTurn, tools: (message.calls || []).reduce(place, atTurn.tools) }) : state;
   }
   if (message.role !== "assistant" || !atTurn) return state;

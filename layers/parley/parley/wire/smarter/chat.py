@@ -184,7 +184,7 @@ async def get_chat(
     intro = [] if history.after else intro_items(session)
     data = SessionData(
         session=session_row(session),
-        messages=[*intro, *chat_items(history.messages)],
+        messages=[*intro, *chat_items(history.messages, results=call.address.sandbox)],
         prompts=[prompt_state(prompt) for prompt in history.prompts],
         after=history.after,
     )

@@ -175,7 +175,7 @@ async def config_of(call: ChatCall, session: Session) -> ConfigAnswer:
         sandbox_mode=call.address.sandbox,
         debug_mode=False,
         chatbot=_chatbot(call),
-        history=_history(session, history),
+        history=_history(session, history, results=call.address.sandbox),
         prompts=[prompt_state(prompt) for prompt in history.prompts],
         websocket=websocket_of(call, session),
         limits=LimitsShape(
@@ -256,7 +256,7 @@ def _chatbot(call: ChatCall) -> Chatbot:
     )
 
 
-def _history(session: Session, history: History) -> HistoryShape:
+def _history(session: Session, history: History, *, results: bool) -> HistoryShape:
     row = session_row(session)
     intro = [] if history.after else intro_items(session)
     tools = _tool_calls(history)
@@ -264,7 +264,7 @@ def _history(session: Session, history: History) -> HistoryShape:
     return HistoryShape(
         chat=row,
         prompt=row,
-        chat_history=[*intro, *chat_items(history.messages)],
+        chat_history=[*intro, *chat_items(history.messages, results=results)],
         chat_tool_call_history=tools,
         prompt_tool_call_history=tools,
         chat_plugin_usage_history=plugins,

@@ -20,7 +20,7 @@ from parley.wire.smarter.shapes import (
     chat_items,
     notice,
 )
-from parley.wire.smarter.words import BUSY, TOO_MANY_OPEN, told
+from parley.wire.smarter.words import BUSY, TOO_MANY_OPEN, told, used
 
 THING = "LLMClient"
 FAILED_ID = "error_response"
@@ -55,7 +55,8 @@ def enveloped(call: ChatCall, turned: Turned, text: str) -> ChatAnswer:
 def body_of(call: ChatCall, turned: Turned, text: str) -> tuple[int, Json]:
     """The status and the body of a turn."""
     prompt, answer = turned.prompt, turned.answer
-    said = chat_items([m for m in (turned.question, *turned.rounds, answer) if m])
+    stored = [m for m in (turned.question, *turned.rounds, answer) if m]
+    said = chat_items(stored, results=call.address.sandbox)
     new: list[ChatItem] = [
         {**item, "smarter_is_new": True} for item in said if item["role"] == "assistant"
     ]
@@ -64,9 +65,10 @@ def body_of(call: ChatCall, turned: Turned, text: str) -> tuple[int, Json]:
         role, words, status = told(prompt)
         new.append(notice(f"{role}_{prompt.id}.{prompt.turn}", role, words))
     calls = called(turned.rounds, prompt.turn)
+    tools = [notice(f"tool_{one.id}", "smarter", used(one)) for one in calls]
     body = _completion(call, prompt, new[0]["content"], answer.finish_reason if answer else "stop")
     body["metadata"] = _metadata(call, calls, turned.question.text if turned.question else text)
-    body["smarter"] = _smarter(call, turned.session.key, new, prompt_state(prompt))
+    body["smarter"] = _smarter(call, turned.session.key, [*tools, *new], prompt_state(prompt))
     return status, body
 
 

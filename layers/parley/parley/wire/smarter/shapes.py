@@ -27,7 +27,11 @@ class Metadata(TypedDict):
 
 
 class ToolCallItem(TypedDict):
-    """A call of a tool, as it went. `plugin` is the plugin's name, empty for a function."""
+    """A call of a tool, as it went. `plugin` is the plugin's name, empty for a function.
+
+    What it resulted in is shown in the sandbox only: it is for the model, and a plugin's
+    data may be more than everybody who chats is to see.
+    """
 
     name: str
     plugin: str
@@ -35,7 +39,7 @@ class ToolCallItem(TypedDict):
     outcome: str
     ms: int
     size: Annotated[int, Field(description="Bytes of the result.")]
-    result: str
+    result: NotRequired[str]
 
 
 class ChatItem(TypedDict):
@@ -72,8 +76,11 @@ def intro_items(session: Session) -> list[ChatItem]:
     ]
 
 
-def chat_items(messages: Sequence[Message]) -> list[ChatItem]:
-    """Stored messages as they are shown: the rounds of tool calls in the answer after them."""
+def chat_items(messages: Sequence[Message], *, results: bool) -> list[ChatItem]:
+    """Stored messages as they are shown: the rounds of tool calls in the answer after them.
+
+    `results` says whether what the calls resulted in is shown, too.
+    """
     asked = {message.turn: message.id for message in messages if message.part == QUESTION}
     items = []
     for message in messages:
@@ -90,7 +97,7 @@ def chat_items(messages: Sequence[Message]) -> list[ChatItem]:
         item["partial"], item["finish_reason"] = message.partial, message.finish_reason
         item["prompt_id"] = asked.get(message.turn, "")
         if message.part == ANSWER and (calls := called(messages, message.turn)):
-            item["tool_calls"] = [tool_call_item(call) for call in calls]
+            item["tool_calls"] = [tool_call_item(call, results=results) for call in calls]
         items.append(item)
     return items
 
@@ -120,16 +127,18 @@ def _item(id_: str, role: Any, text: str, **more: int) -> ChatItem:
     )
 
 
-def tool_call_item(call: ToolCall) -> ToolCallItem:
-    return ToolCallItem(
+def tool_call_item(call: ToolCall, *, results: bool) -> ToolCallItem:
+    item = ToolCallItem(
         name=call.name,
         plugin=call.plugin,
         arguments=call.arguments,
         outcome=call.outcome,
         ms=call.milliseconds,
         size=len(call.result.encode(errors="replace")),
-        result=call.result,
     )
+    if results:
+        item["result"] = call.result
+    return item
 
 
 def arguments_of(call: ToolCall) -> Any:

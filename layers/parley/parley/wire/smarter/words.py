@@ -3,6 +3,7 @@
 from typing import Literal
 
 from parley.core.prompt import Prompt, Status
+from parley.core.thread import ToolCall
 
 STILL_WORKING = (
     "This answer takes longer than usual. It goes on without you: "
@@ -48,6 +49,12 @@ TOLD: dict[str, tuple[str, int]] = {
     "refused": (_REFUSED, 502),
     "question_gone": ("The message was deleted before it was answered.", 410),
 }
+
+
+def used(call: ToolCall) -> str:
+    """That a tool was called for an answer."""
+    name = call.plugin or call.name
+    return f"Used {name}." if call.outcome == "ok" else f"Tried {name}, which failed."
 
 
 def told(prompt: Prompt) -> tuple[Literal["smarter", "smarter_error"], str, int]:
