@@ -50,6 +50,7 @@ def test_a_session_sticks_to_key_machine_and_client(client: ChatClient) -> None:
         session_of(client, key="stranger-key"),
     ]
     assert len({first, *others}) == 5
+    assert session_of(client) == first
 
 
 def test_a_new_session_begins_when_it_is_asked_for(client: ChatClient) -> None:
@@ -89,6 +90,13 @@ def test_a_limit_is_told_there_too(client: ChatClient) -> None:
     data = cli(client, CHAT, {"prompt": "hello?"}).json["data"]
     assert data["response"]["statusCode"] == 429
     assert data["response"]["body"]["smarter"]["limit"] == "openTurn"
+
+
+def test_the_address_is_counted_there_too(client: ChatClient) -> None:
+    limits = {"addressTurnsPerMinute": 1, "openTurn": "queue"}
+    client.describe("stackademy", 1, limits=limits)
+    cli(client, CHAT, {"prompt": "hello"})
+    assert client.say(client.opened(), "hello").json["data"]["statusCode"] == 429
 
 
 @pytest.mark.parametrize(

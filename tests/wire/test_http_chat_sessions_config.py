@@ -267,4 +267,6 @@ def test_it_takes_four_reads_at_most_whatever_the_history(client: ChatClient, tu
     items = [item for item in data["history"]["chat_history"] if item["turn"]]
     assert len({item["turn"] for item in items}) == min(turns, 50)
     assert bool(data["history"]["after"]) is (turns > 50)
+    # What it opened with is not where older turns are missing.
+    assert (len(items) == len(data["history"]["chat_history"])) is (turns > 50)
     assert len(json.dumps(data)) < 100_000
