@@ -322,7 +322,9 @@ def test_tool_calls_are_in_the_answer_and_in_the_history(client: ChatClient) -> 
     assert history["chat_history"][-1]["tool_calls"] == [told_of]
     [row] = history["chat_tool_call_history"]
     assert row["function_name"] == "calculator"
-    reply = client.at("GET", f"{SANDBOX}/config/?session_key={key}", host="api.example.com", key="user-key")
+    reply = client.at(
+        "GET", f"{SANDBOX}/config/?session_key={key}", host="api.example.com", key="user-key"
+    )
     [shown] = reply.json["data"]["history"]["chat_history"][-1]["tool_calls"]
     assert shown == told_of | {"result": '["calculator"]'}
 
