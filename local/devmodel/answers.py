@@ -4,10 +4,12 @@ An answer is either text or calls of tools. It calls tools when the request offe
 the last message is the user's and
 
 - `tool_choice` is `required` or names a tool, or
-- the text mentions the name of an offered tool as a word: `Please use get_weather`.
+- the text mentions the name of an offered tool as a word (`Please use get_weather`), the last
+  word of its name (`What is the weather?`), or a value that a required argument may have.
 
 Arguments are the JSON object that follows the name (`get_weather {"city": "Oslo"}`), else
-each required property of the tool's schema gets a value of its type, texts the question.
+each required property of the tool's schema gets a value of its type: the value that was
+mentioned, for a `location` what follows `in`, for other texts the question.
 When the last message is a tool's result, it answers with a text that quotes it.
 """
 
@@ -19,6 +21,7 @@ from typing import Any
 
 Request = Mapping[str, Any]
 QUOTED = 300
+PLACE = re.compile(r"\bin ([A-Z][^?.!,;]*)")
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ def _calls(request: Request) -> Iterator[ToolCall]:
     if not messages or messages[-1].get("role") != "user" or choice == "none":
         return
     text = content(messages[-1])
-    wanted = [tool for tool in tools if re.search(rf"\b{re.escape(tool['name'])}\b", text)]
+    wanted = [tool for tool in tools if _mentions(text, tool["name"])]
+    wanted = wanted or [tool for tool in tools if _hinted(tool, text)][:1]
     if isinstance(choice, dict):
         wanted = [tool for tool in tools if tool["name"] == choice["function"]["name"]]
     elif choice == "required" and not wanted:
@@ -119,6 +123,19 @@ def _calls(request: Request) -> Iterator[ToolCall]:
     for number, tool in enumerate(wanted, 1):
         arguments = _arguments(tool, text)
         yield ToolCall(f"call_{len(messages)}_{number}", tool["name"], json.dumps(arguments))
+
+
+def _mentions(text: str, word: str) -> bool:
+    return re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) is not None
+
+
+def _hinted(tool: Request, text: str) -> bool:
+    """True if a question is about a tool without naming it."""
+    last = tool["name"].rpartition("_")[2]
+    schema = tool.get("parameters") or {}
+    required = [schema.get("properties", {}).get(name, {}) for name in schema.get("required", [])]
+    values = [value for one in required for value in one.get("enum", []) if isinstance(value, str)]
+    return any(_mentions(text, word) for word in (last, *values) if len(word) > 3)
 
 
 def _arguments(tool: Request, text: str) -> Any:
@@ -131,11 +148,15 @@ def _arguments(tool: Request, text: str) -> Any:
             pass
     schema = tool.get("parameters") or {}
     properties = schema.get("properties", {})
-    return {name: _value(properties.get(name, {}), text) for name in schema.get("required", [])}
+    return {
+        name: _value(name, properties.get(name, {}), text) for name in schema.get("required", [])
+    }
 
 
-def _value(schema: Request, text: str) -> Any:
-    if schema.get("enum"):
-        return schema["enum"][0]
+def _value(name: str, schema: Request, text: str) -> Any:
+    if values := schema.get("enum"):
+        return next((one for one in values if _mentions(text, str(one))), values[0])
+    if name == "location" and (place := PLACE.search(text)):
+        return place[1]
     made_up = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
     return made_up.get(schema.get("type", "string"), text)

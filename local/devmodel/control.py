@@ -32,7 +32,7 @@ class Rule(BaseModel):
     `stall_after` waits there until the rule changes or the client goes, `cut_after` ends
     the response there as if it were whole, `reset_after` breaks the connection,
     `error_after` sends an error inside of the stream, `garble_after` something that is no
-    JSON.
+    JSON. With `after_tools` an `answer` comes after the tools that the question calls for.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -48,6 +48,7 @@ class Rule(BaseModel):
     garble_after: int | None = Field(default=None, ge=0)
     error: Any = None
     answer: str | None = None
+    after_tools: bool | None = None
     answer_chunks: list[str] | None = None
     finish_reason: str | None = None
 

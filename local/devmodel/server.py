@@ -163,7 +163,8 @@ async def _answered(request: web.Request, body: dict[str, Any], call: Call) -> w
         call.state, call.status = "failed", failing.status
         return _failure(failing)
     said = answer(body)
-    if rule.answer is not None or rule.answer_chunks is not None:
+    told = rule.answer is not None or rule.answer_chunks is not None
+    if told and not (rule.after_tools and said.calls):
         said = Answer(tuple(rule.answer_chunks or words(rule.answer or "")))
     call.status = 200
     wire = _Wire(body, said, rule)

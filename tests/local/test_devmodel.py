@@ -189,6 +189,38 @@ class TestTools:
         _, whole = await post(http, chat(text, tools=[TOOL], **more))
         assert ("tool_calls" in whole["choices"][0]["message"]) is called
 
+    @pytest.mark.parametrize(
+        ("text", "arguments"),
+        [
+            ("What is the weather in San José, CA?", {"location": "San José, CA"}),
+            ("The Weather!", {"location": "The Weather!"}),
+            ("How is it in Oslo?", None),
+        ],
+    )
+    async def test_a_question_about_a_tool_calls_it(self, http, text, arguments):
+        schema = {"required": ["location"], "properties": {"location": {"type": "string"}}}
+        tool = {"function": {"name": "get_current_weather", "parameters": schema}}
+        _, whole = await post(http, chat(text, tools=[tool]))
+        calls = whole["choices"][0]["message"].get("tool_calls", [])
+        assert [json.loads(call["function"]["arguments"]) for call in calls] == (
+            [] if arguments is None else [arguments]
+        )
+
+    async def test_a_value_that_an_argument_may_have_calls_its_tool_with_it(self, http):
+        keys = {"type": "string", "enum": ["courses", "paths"]}
+        schema = {"required": ["key"], "properties": {"key": keys}}
+        tool = {"function": {"name": "plugin_1", "parameters": schema}}
+        _, whole = await post(http, chat("Which paths are there?", tools=[tool]))
+        (call,) = whole["choices"][0]["message"]["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) == {"key": "paths"}
+
+    async def test_a_told_answer_can_come_after_the_tools(self, http):
+        await told(http, match="weather", answer="Sunny.", after_tools=True)
+        _, whole = await post(http, chat("get_weather", tools=[TOOL]))
+        assert whole["choices"][0]["message"]["tool_calls"]
+        _, whole = await post(http, chat("get_weather"))
+        assert whole["choices"][0]["message"]["content"] == "Sunny."
+
     async def test_the_result_of_a_tool_ends_up_in_the_answer(self, http):
         body = chat("get_weather", tools=[TOOL])
         body["messages"] += [
