@@ -21,7 +21,7 @@ from typing import Any
 
 Request = Mapping[str, Any]
 QUOTED = 300
-PLACE = re.compile(r"\bin ([A-Z][^?.!,;]*)")
+PLACE = re.compile(r"\bin ([A-Z][^?.!;]*)")
 
 
 @dataclass(frozen=True)
