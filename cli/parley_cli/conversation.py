@@ -195,8 +195,16 @@ class _Turn(Watch):
             found = self._found()
             if found["prompt"].get("status") in TERMINAL:
                 waiting.hide()
+                self._tell_unheard(found)
                 return found
             time.sleep(max(pace.SHORTEST_ROUND - (time.monotonic() - began), 0))
+
+    def _tell_unheard(self, found: Json) -> None:
+        """The calls of tools that were over before anybody listened."""
+        attempt, heard = self.told
+        known = heard if attempt == found["prompt"].get("attempt") else 0
+        for call in found["toolCalls"][known:]:
+            self._tell_call(call)
 
     def _found(self) -> Json:
         """The turn as the session has it; raises NotFound if it is gone."""

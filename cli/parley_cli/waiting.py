@@ -89,6 +89,7 @@ class Watch:
     turn: int
     answer: Answer
     failed: str = field(default="")
+    told: tuple[int, int] = (0, 0)  # an attempt, and how many calls of tools were told of it
     view: ThreadView = field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,11 +159,16 @@ class Watch:
         """A call of a tool: a moving line while it lasts, then one that stays."""
         waiting.hide()
         if call.get("state") == "done":
-            self.answer.pause()
-            self.output.note(f"· {tool_line(call)}")
+            self._tell_call(call)
+            attempt = int(call.get("attempt") or 0)
+            self.told = (attempt, 1 + (self.told[1] if self.told[0] == attempt else 0))
             waiting.show("running")
         else:
             waiting.show(tool_line(call))
+
+    def _tell_call(self, call: Json) -> None:
+        self.answer.pause()
+        self.output.note(f"· {tool_line(call)}")
 
     def _final(self, waiting: Waiting) -> Json:
         """Ask until the prompt is terminal."""

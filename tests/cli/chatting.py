@@ -49,6 +49,8 @@ class FakeChat:
         # Whether it says nothing of a turn that is to be stopped, and loses an answer.
         self.deaf = False
         self.lossy = False
+        # The calls of tools that a read of the session tells.
+        self.called: list[Any] = []
         self.said = 0
 
     def routes(self, route: Any) -> None:
@@ -144,6 +146,7 @@ class FakeChat:
             items.append(item(prompt.id, "user", prompt.body["prompt"], prompt_id=prompt.id))
             if prompt.status in {"completed", "canceled"}:
                 more = {"prompt_id": prompt.id, "partial": prompt.status == "canceled"}
+                more |= {"tool_calls": self.called} if self.called else {}
                 items.append(item(f"msg_{prompt.id}", "assistant", prompt.text, **more))
         return items
 

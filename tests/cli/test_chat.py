@@ -2,13 +2,7 @@
 
 import json
 import os
-import pty
-import select
-import signal
 import stat
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +13,7 @@ from typer.testing import Result
 from tests.cli.chatting import WELCOME, thread_of
 from tests.cli.conftest import Run
 from tests.cli.server import ADMIN_KEY, FakeApi
-
-PARLEY = Path(sys.executable).parent / "parley"
-SECONDS = 20
+from tests.cli.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -91,9 +83,18 @@ def test_tools_are_told_in_a_line_beside_the_answer(run: Run, api: FakeApi):
         ("say", "It is 2."),
         ("finish",),
     ]
+    api.chat.called = [{"name": "calculator", "outcome": "ok"}]
     result = ok(say(run, "1+1?"))
     assert result.stdout == "It is 2.\n"
     assert result.stderr.count('· calculator({"expression": "1+1"}): ok, 1.5 s') == 1
+
+
+def test_tools_that_were_done_before_anybody_listened_are_told_too(run: Run, api: FakeApi):
+    call = {"name": "calculator", "arguments": "{}", "outcome": "failed", "ms": 12}
+    api.chat.called = [call]
+    api.script = [("start",), ("say", "It is 2."), ("finish_unsaid",)]
+    result = ok(say(run, "1+1?"))
+    assert result.stderr.count("· calculator(): failed, 12 ms") == 1
 
 
 def test_json_is_one_object(run: Run, api: FakeApi):
@@ -184,70 +185,18 @@ def test_a_lost_response_is_no_second_question(run: Run, api: FakeApi):
 # --- on a terminal
 
 
-class Terminal:
-    """`parley chat` as a person has it before them."""
-
-    def __init__(self, environment: dict[str, str], *words: str) -> None:
-        self.ours, theirs = pty.openpty()
-        self.sent = ""
-        self.read = 0
-        self.process = subprocess.Popen(
-            [PARLEY, "chat", "stackademy", *words],
-            env=environment | {"TERM": "dumb"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-
-    def until(self, words: str) -> str:
-        """What is shown next, up to these words."""
-        end = time.monotonic() + SECONDS
-        while (at := self.sent.find(words, self.read)) < 0:
-            ready = select.select([self.ours], [], [], max(end - time.monotonic(), 0))[0]
-            assert ready, f"{words!r} was not shown: {self.sent!r}"
-            try:
-                data = os.read(self.ours, 4096)
-            except OSError:
-                data = b""
-            assert data, f"it ended without {words!r}: {self.sent!r}"
-            self.sent += data.decode()
-        said, self.read = self.sent[self.read : at + len(words)], at + len(words)
-        return said
-
-    def type(self, text: str) -> None:
-        os.write(self.ours, f"{text}\n".encode())
-
-    def interrupt(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-
-    def end(self) -> int:
-        """The exit code; what it still writes is read, as a terminal would."""
-        while True:
-            try:
-                if not os.read(self.ours, 4096):
-                    break
-            except OSError:
-                break
-        return self.process.wait(SECONDS)
-
-
 @pytest.fixture
 def open_chat(api: FakeApi, tmp_path: Path) -> Iterator[object]:
     environment = dict(os.environ) | {"PARLEY_API": api.url, "PARLEY_KEY": ADMIN_KEY}
     opened: list[Terminal] = []
 
     def open_(*words: str) -> Terminal:
-        opened.append(Terminal(environment, *words))
+        opened.append(Terminal(environment, "chat", "stackademy", *words))
         return opened[-1]
 
     yield open_
     for terminal in opened:
-        if terminal.process.poll() is None:
-            terminal.process.kill()
-            terminal.process.wait()
-        os.close(terminal.ours)
+        terminal.close()
 
 
 def test_a_conversation_on_a_terminal(api: FakeApi, open_chat):

@@ -38,8 +38,8 @@ class Running:
             self.said += character
         return self.said
 
-    def end(self, code: int = 0, stdin: str = "") -> Ended:
-        """Wait for its end, which has to have this exit code."""
+    def end(self, code: int | None = 0, stdin: str = "") -> Ended:
+        """Wait for its end, which has to have this exit code; any, for None."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -54,7 +54,7 @@ class Running:
             err = self.process.stderr.read()
         killer.cancel()
         ended = f"parley {self.arguments}: {self.process.returncode}\n{out}{err}"
-        assert self.process.returncode == code, ended
+        assert code in {None, self.process.returncode}, ended
         return Ended(out, err)
 
 
@@ -90,7 +90,7 @@ class Parley:
         return Running(arguments, process)
 
     def __call__(
-        self, *arguments: str, code: int = 0, stdin: str = "", **environment: str
+        self, *arguments: str, code: int | None = 0, stdin: str = "", **environment: str
     ) -> Ended:
         """Run a command to its end, which has to have this exit code."""
         return self.start(*arguments, **environment).end(code, stdin)

@@ -6,12 +6,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.e2e.cli import Parley
+from tests.cli.terminal import Terminal
+from tests.e2e.cli import Ended, Parley
 from tests.e2e.client import Client
 from tests.e2e.model import Model
 
 ANSWER = "I am Parley's development model"
+
+
+def manifests(name: str) -> tuple[str, str]:
+    """A plugin, and an llm_client that has it, both of this name."""
+    plugin = {
+        "apiVersion": "smarter.sh/v1",
+        "kind": "Plugin",
+        "metadata": {"name": name, "description": "a plugin", "pluginClass": "static"},
+        "spec": {
+            "selector": {"directive": "always"},
+            "prompt": {"systemRole": "You know it all."},
+            "data": {"description": "all", "staticData": {"all": "of it"}},
+        },
+    }
+    client = {
+        "apiVersion": "smarter.sh/v1",
+        "kind": "LLMClient",
+        "metadata": {"name": name, "description": "a client"},
+        "spec": {"config": {"appAssistant": "Stan"}, "plugins": [name]},
+    }
+    return yaml.safe_dump(plugin), yaml.safe_dump(client)
 
 
 def test_prompt_waits_and_says_the_answer(parley: Parley, word: str) -> None:
@@ -185,6 +208,138 @@ def test_keys_are_created_listed_and_revoked(parley_admin: Parley, word: str) ->
     assert parley_admin("keys", "revoke", made["key"]["id"]).out == "revoked\n"
     states = {key["id"]: key for key in parley_admin.json("keys", "list")["keys"]}
     assert states[made["key"]["id"]]["revokedAt"]
+
+
+def test_manifests_are_applied_described_deployed_and_deleted(
+    parley_admin: Parley, word: str
+) -> None:
+    plugin, client = manifests(word)
+    told = parley_admin("apply", "-f", "-", stdin=f"{plugin}---\n{client}")
+    assert told.out == f"Plugin {word} created\nLLMClient {word} created\n"
+
+    described = parley_admin("describe", "LLMClient", word).out
+    assert parley_admin("apply", "-f", "-", stdin=described).out == f"LLMClient {word} unchanged\n"
+    changed = parley_admin("apply", "-f", "-", stdin=client.replace("Stan", "Eva"))
+    assert changed.out == f"LLMClient {word} changed (spec.config.appAssistant)\n"
+    assert word in parley_admin("get", "llmclients").out
+    page = f"http://{word}.{parley_admin.stack.account}.api.localhost"
+    assert page in parley_admin("deploy", word).out
+    assert "not deployed" in parley_admin("undeploy", word).out
+    parley_admin("delete", "Plugin", word, "--yes", code=1)  # in use
+    parley_admin("delete", "LLMClient", word, "--yes")
+    parley_admin("delete", "Plugin", word, "--yes")
+    parley_admin("describe", "LLMClient", word, code=4)
+
+
+@pytest.mark.parametrize("kind", ["LLMClient", "Plugin", "ApiKey", "Secret", "Provider", "Model"])
+def test_an_example_of_each_kind_is_one_that_can_be_applied(
+    parley_admin: Parley, kind: str
+) -> None:
+    example = parley_admin("example-manifest", kind).out
+    assert json.loads(parley_admin("json-schema", kind).out)["properties"]["spec"]
+    told = parley_admin("apply", "-f", "-", "--dry-run", stdin=example, code=None)
+    assert f"{kind} " in told.out or "apply it first" in told.err  # it may name others
+
+
+def test_the_examples_are_there_from_the_start(parley_admin: Parley) -> None:
+    directory = Path(__file__).parents[2] / "examples"
+    told = parley_admin("apply", "-f", str(directory), "--dry-run").out
+    assert {line.rsplit(" ", 1)[1] for line in told.splitlines()} == {"unchanged"}
+
+
+def test_chat_answers_and_goes_on_with_its_session(parley: Parley, word: str) -> None:
+    assert word in parley("chat", "stackademy", "--message", f"hello {word}").out
+    first = parley.json("chat", "stackademy", stdin=f"and {word}?")
+    second = parley.json("chat", "stackademy", "--new-session", "-m", "hello")
+
+    assert (first["newSession"], second["newSession"]) == (False, True)
+    assert first["prompt"]["turn"] == 2
+    assert first["session"] != second["session"]
+
+
+def test_chat_shows_which_tools_are_called(parley: Parley) -> None:
+    said = parley("chat", "stackademy", "-m", 'Please use calculator {"expression": "17*23"}')
+
+    assert "391" in said.out
+    assert said.err.startswith('· calculator({"expression": "17*23"}): ok, ')
+
+
+def test_chat_on_a_terminal_streams_and_is_stopped(parley: Parley, model: Model, word: str) -> None:
+    model.told(word, stall_after=5)
+    terminal = Terminal(parley.environment, "chat", "stackademy")
+    try:
+        terminal.until("> ")
+        terminal.type(f"tell me {word}")
+        terminal.until("development")
+        terminal.interrupt()
+        terminal.until("(stopped)")
+        terminal.until("> ")
+        model.released(word)
+        terminal.type(f"and now {word}?")
+        terminal.until("come in as a stream.")
+        terminal.until("> ")
+        terminal.type("/quit")
+        assert terminal.end() == 0
+    finally:
+        terminal.close()
+
+
+def test_a_clients_key_chats_with_that_client_and_does_nothing_else(
+    parley: Parley, parley_admin: Parley, word: str
+) -> None:
+    made = parley_admin.json("keys", "create", "--llm-client", "stackademy", "--name", word)
+    site = Parley(parley_admin.stack, made["secret"], parley_admin.home)
+
+    assert word in site("chat", "stackademy", "-m", f"hello {word}").out
+    site("chat", "plain", "-m", "hello", code=1)
+    site("status", code=1)
+    assert "client of stackademy" in parley_admin("keys", "list").out
+
+
+def test_sessions_are_listed_shown_deleted_and_purged(
+    parley: Parley, parley_admin: Parley, word: str
+) -> None:
+    plugin, client = manifests(word)
+    parley_admin("apply", "-f", "-", stdin=f"{plugin}---\n{client}")
+    mine = parley.json("chat", word, "-m", f"remember {word}")["session"]
+    other = parley.json("chat", word, "-m", f"forget {word}", "--new-session")["session"]
+
+    listed = parley_admin("sessions", "list", "--llm-client", word).out
+    assert listed.index(other) < listed.index(mine)
+    assert f"remember {word}" in parley_admin("sessions", "show", mine).out
+    parley_admin("sessions", "delete", mine, "--yes")
+    parley_admin("sessions", "show", mine, code=4)
+    purge = ("sessions", "purge", "--llm-client", word, "--older-than")
+    assert "0 of 1 sessions" in parley_admin(*purge, "90d", "--yes").out
+    parley_admin(*purge, "0h", code=2)  # it asks, and there is nobody to answer
+    assert parley_admin.json(*purge, "0h", "--yes")["deleted"] == 1
+    assert "no sessions" in parley_admin("sessions", "list", "--llm-client", word).err
+
+
+def test_operators_make_accounts_and_verify_hosts(parley_admin: Parley, word: str) -> None:
+    at = ("--stack", parley_admin.stack.stack_name)
+
+    def operate(*words: str, code: int = 0) -> Ended:
+        return parley_admin.start(*words, *at, **parley_admin.stack.environment).end(code)
+
+    digits = f"{int(word[1:], 16) % 10**12:012}"
+    number = f"{digits[:4]}-{digits[4:8]}-{digits[8:]}"
+    made = json.loads(operate("accounts", "create", number, "--json").out)
+    operate("accounts", "create", number, code=1)
+    assert number in operate("accounts", "list").out
+    theirs = Parley(parley_admin.stack, made["admin_key"], parley_admin.home)
+    assert theirs.json("status")["account"] == number
+
+    plugin, client = manifests(word)
+    domain = f"{word}.example.com"
+    named = client.replace("config:", f"config:\n    customDomain: {{domain_name: {domain}}}")
+    theirs("apply", "-f", "-", stdin=f"{plugin}---\n{named}")
+    verify = ("domains", "verify", f"chat.{domain}", "--account", number, *at, "--llm-client")
+    operate(*verify, "absent", code=4)
+    operate(*verify, word)
+    assert f"https://chat.{domain}/" in theirs("deploy", word).out
+    operate("domains", "remove", f"chat.{domain}")
+    operate("domains", "remove", f"chat.{domain}", code=4)
 
 
 def test_status_says_who_is_calling(parley: Parley, parley_admin: Parley) -> None:

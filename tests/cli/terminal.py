@@ -1,0 +1,69 @@
+"""A command on a terminal of its own: typed to, read from, interrupted."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PARLEY = Path(sys.executable).parent / "parley"
+SECONDS = 20
+
+
+class Terminal:
+    """A command of `parley` as a person has it before them."""
+
+    def __init__(self, environment: dict[str, str], *words: str) -> None:
+        self.ours, theirs = pty.openpty()
+        self.sent = ""
+        self.read = 0
+        self.process = subprocess.Popen(
+            [PARLEY, *words],
+            env=environment | {"TERM": "dumb"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def until(self, words: str) -> str:
+        """What is shown next, up to these words."""
+        end = time.monotonic() + SECONDS
+        while (at := self.sent.find(words, self.read)) < 0:
+            ready = select.select([self.ours], [], [], max(end - time.monotonic(), 0))[0]
+            assert ready, f"{words!r} was not shown: {self.sent!r}"
+            try:
+                data = os.read(self.ours, 4096)
+            except OSError:
+                data = b""
+            assert data, f"it ended without {words!r}: {self.sent!r}"
+            self.sent += data.decode()
+        said, self.read = self.sent[self.read : at + len(words)], at + len(words)
+        return said
+
+    def type(self, text: str) -> None:
+        os.write(self.ours, f"{text}\n".encode())
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        """The exit code; what it still writes is read, as a terminal would."""
+        while True:
+            try:
+                if not os.read(self.ours, 4096):
+                    break
+            except OSError:
+                break
+        return self.process.wait(SECONDS)
+
+    def close(self) -> None:
+        """Whatever has become of it."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.ours)
