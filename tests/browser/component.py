@@ -55,9 +55,9 @@ class Component:
         return len(read_again) == len(asked) and not self.window.open_requests
 
     def send(self, text: str) -> None:
-        """Type and press Enter."""
+        """Write it and press Enter."""
         self.input.click()
-        self.page.keyboard.type(text)
+        self.page.keyboard.insert_text(text)
         self.page.keyboard.press("Enter")
 
     def start_new_chat(self) -> None:

@@ -38,6 +38,7 @@ class Ours:
         self.new_chat = named("new-chat")
         self.sessions = named("sessions")
         self.banner = named("banner")
+        self.notice = named("notice")
         self.messages = named("message")
         self.examples = named("example")
         self.tools = named("tool")

@@ -10,9 +10,8 @@ from playwright.sync_api import FrameLocator, expect
 from tests.browser import ui_chat
 from tests.browser.component import Component
 from tests.browser.conftest import OpenWindow
-from tests.browser.llm_client import LlmClient
+from tests.browser.llm_client import LlmClient, applied
 from tests.browser.site import self_signed, serving
-from tests.e2e.cli import Parley
 from tests.e2e.stack import Stack
 
 MANIFEST = """\
@@ -61,15 +60,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]
 def embedded(stack: Stack, shop: tuple[Path, int]) -> Iterator[LlmClient]:
     """A client that https://shop.test may show, with pages there that do."""
     directory, port = shop
-    parley = Parley(stack, stack.admin_key, directory)
-    (directory / "embedded.yaml").write_text(MANIFEST.format(port=port))
-    parley("apply", "-f", "embedded.yaml")
-    client = LlmClient(stack, "embedded")
-    for name, how in (("frame", FRAME), ("script", SCRIPT)):
-        content = PAGE.format(embedded=how.format(url=client.url))
-        (directory / f"{name}.html").write_text(content)
-    yield client
-    parley("delete", "llmclient", "embedded", "--yes")
+    with applied(stack, directory, "embedded", MANIFEST.format(port=port)) as client:
+        for name, how in (("frame", FRAME), ("script", SCRIPT)):
+            content = PAGE.format(embedded=how.format(url=client.url))
+            (directory / f"{name}.html").write_text(content)
+        yield client
 
 
 @pytest.fixture
