@@ -38,7 +38,7 @@ class LlmClient:
         return data
 
     def history(self, session_key: str, limit: int) -> Json:
-        """The newest turns of a session as config tells them; before `after` there are older ones."""
+        """The newest turns of a session as config tells them, and where older ones begin."""
         query: dict[str, str | int] = {"session_key": session_key, "limit": limit}
         answer = self._http.get("/chat/", params=query)
         assert answer.status_code == 200, answer.text
