@@ -69,6 +69,18 @@ def fill(turns: int) -> None:
         dynamodb.batch_write_item(RequestItems={TABLE: puts})
 
 
+# What happens in a chat → calls, write units, read units; docs/performance.md shows them.
+FIGURES: dict[str, tuple[int, int, float]] = {
+    "config of a new session": (2, 4, 1),
+    "config, turn 2": (4, 0, 4),
+    "config, turn 500": (4, 0, 26),
+    "a chat turn, turn 2": (13, 23, 9),
+    "a chat turn, turn 500": (13, 23, 17),
+    "the same, the llm_client remembered": (11, 23, 6),
+    "the same, with a round of tool calls": (11, 25, 6),
+}
+
+
 @pytest.fixture
 def chatting(warm: World) -> World:
     """An account with an llm_client; keys and models are remembered, the llm_client is not."""
@@ -192,3 +204,26 @@ def test_a_round_of_tool_calls_costs_no_call(chatting: World) -> None:
 def added(accepting: Bill, running: Bill) -> int:
     """The calls beyond those of a plain prompt."""
     return len(accepting.calls) - len(PLAIN_ACCEPT) + len(running.calls) - RUNNER_CALLS
+
+
+def bill_of(world: World, name: str) -> Bill:
+    """What that costs."""
+    fill(1 if "500" not in name else 499)
+    if name.startswith("config"):
+        with world.meter.bill() as bill:
+            said(world, "/config/", session_key="" if "new" in name else SESSION_KEY)
+        return bill
+    if "round" in name:
+        describe(world, functions=["calculator"])
+    if "same" in name:
+        chatted(world)
+    if "round" in name:
+        asked = Ask((("calculator", '{"expression": "6*7"}'),))
+        world.provider.scripts = [[Say("Let me see."), asked]]
+    accepting, running = chatted(world, "msg_2")
+    return accepting + running
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_a_chat_costs(chatting: World, name: str) -> None:
+    assert bill_of(chatting, name).figures == FIGURES[name]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.budgets import test_imports, test_prompt_life
+from tests.budgets import test_chat_life, test_imports, test_prompt_life
 
 ROOT = Path(__file__).parents[2]
 ROWS = {
@@ -15,9 +15,12 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", test_prompt_life.FIGURES)
-def test_the_page_states_what_a_prompt_costs(name: str) -> None:
-    calls, writes, reads = test_prompt_life.FIGURES[name]
+FIGURES = test_prompt_life.FIGURES | test_chat_life.FIGURES
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_page_states_what_a_prompt_and_a_chat_cost(name: str) -> None:
+    calls, writes, reads = FIGURES[name]
 
     assert ROWS[name][:3] == (str(calls), str(writes), str(reads))
 
