@@ -81,3 +81,18 @@ def test_the_published_client_gets_an_answer_as_the_readme_says(stack: Stack) ->
 
     assert said.startswith(ANSWER)
     assert said.endswith("completed\n")
+
+
+def test_a_manifest_becomes_a_chat_in_the_three_steps_of_the_readme(
+    checkout: Path, stack: Stack
+) -> None:
+    (manifest,) = blocks("yaml", "kind: LLMClient")
+    (checkout / "adviser.yaml").write_text(manifest)
+    (block,) = blocks("console", "parley apply -f adviser.yaml")
+    steps = [line for line in commands(block).splitlines() if ".venv/bin/parley" in line]
+
+    typed(steps[0], checkout, stack)
+    # What somebody types into the chat comes through a pipe here.
+    said = typed(f"echo Hello | {steps[1]}", checkout, stack)
+
+    assert ANSWER in said
