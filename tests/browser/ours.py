@@ -96,16 +96,16 @@ class Wires:
         self._context = window.page.context
         window.page.route_web_socket(SOCKET, self._connect)
 
-    def cut(self) -> None:
-        """Like a train in a tunnel: no socket and no request, until `mend`."""
+    def cut(self, *, offline: bool = True) -> None:
+        """No socket until `mend`; `offline`: no request either, and the browser knows."""
         self._cut = True
-        self._context.set_offline(True)
+        self._context.set_offline(offline)
         for socket in self._open:
             socket.close(code=1001)
         self._open.clear()
 
     def mend(self) -> None:
-        """The tunnel ends."""
+        """Let sockets stand again, and requests be answered."""
         self._cut = False
         self._context.set_offline(False)
 

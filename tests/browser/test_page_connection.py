@@ -40,6 +40,24 @@ def test_a_lost_connection_is_said_mended_and_caught_up(
     ours.answered(f"And what is {word} again?")
 
 
+def test_a_socket_that_ended_is_opened_again_without_anybodys_help(
+    window: Window, plain: LlmClient, word: str
+) -> None:
+    wires = Wires(window)
+    ours = Ours(window).open(plain.url)
+    ours.answered(f"What is {word}?")
+
+    wires.cut(offline=False)
+    expect(ours.banner).to_be_visible()
+    window.picture("reconnecting")
+    ours.answered(f"What is {word} meanwhile?")
+    wires.mend()
+
+    expect(ours.banner).to_be_hidden()
+    assert wires.made == 2
+    ours.answered(f"And what is {word} again?")
+
+
 def test_without_a_socket_it_asks_by_plain_requests(
     window: Window, plain: LlmClient, model: Model, word: str
 ) -> None:
