@@ -51,15 +51,25 @@ class Terminal:
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 
+    def interrupt_at_the_prompt(self) -> None:
+        """Interrupt what waits for a line.
+
+        One that comes just before readline listens is seen with the end of the line, so
+        there is one.
+        """
+        self.interrupt()
+        self.type("")
+
     def end(self) -> int:
         """The exit code; what it still writes is read, as a terminal would."""
-        while True:
+        end = time.monotonic() + SECONDS
+        while select.select([self.ours], [], [], max(end - time.monotonic(), 0))[0]:
             try:
                 if not os.read(self.ours, 4096):
                     break
             except OSError:
                 break
-        return self.process.wait(SECONDS)
+        return self.process.wait(max(end - time.monotonic(), 1))
 
     def close(self) -> None:
         """Whatever has become of it."""

@@ -223,7 +223,7 @@ def test_what_was_said_is_shown_when_it_goes_on(api: FakeApi, run: Run, open_cha
     shown = terminal.until("> ")
     assert "going on with the last session" in shown
     assert shown.index(WELCOME) < shown.index("one") < shown.index("Hello world")
-    terminal.interrupt()
+    terminal.interrupt_at_the_prompt()
     assert terminal.end() == 0
 
 
