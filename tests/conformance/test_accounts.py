@@ -71,7 +71,7 @@ async def test_the_key_of_an_llm_client_is_bound_to_it(stores: Stores) -> None:
 
 async def test_a_short_lived_key_ends_by_itself_and_is_in_no_list(stores: Stores) -> None:
     ends = START // 1000 + 3600
-    key = a_key(role=KeyRole.CLIENT, client="weather", expires_at=ends)
+    key = a_key(role=KeyRole.CLIENT, client="weather", expires_at=ends, made_by="hash-1")
     await stores.keys.put_key(key)
     assert await stores.keys.key(key.hash) == key
     assert list(await stores.keys.keys(ACCOUNT)) == []

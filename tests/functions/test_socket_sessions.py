@@ -180,7 +180,10 @@ def test_a_key_for_chatting_alone_opens_nothing(stage: Sessions, token: str) -> 
     assert stage.world.memory.connections == {}
 
 
-def test_no_session_key_is_stored_or_logged(stage: Sessions, told: Told) -> None:
+def test_no_session_key_is_stored_or_logged(
+    stage: Sessions, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
     stage.enter()
     stage.subscribe(stage.thread())
     stage.enter("c2", session_key=UNKNOWN)
