@@ -6,6 +6,7 @@ import pytest
 from parley_cli.main import app
 from typer.testing import CliRunner, Result
 
+from tests.cli.real import RealApi
 from tests.cli.served import Served
 from tests.cli.server import ADMIN_KEY, FakeApi
 
@@ -51,3 +52,23 @@ def run(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(app, list(arguments), **options)
 
     return run_
+
+
+@pytest.fixture
+def real() -> Iterator[RealApi]:
+    """The product's own API, in memory."""
+    found = RealApi(chats={"domain": "api.example.com"})
+    with Served(found.app) as served:
+        found.port = served.port
+        yield found
+    found.close()
+
+
+@pytest.fixture
+def run_real(real: RealApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command against the product's own API with an admin's key."""
+    monkeypatch.setenv("PARLEY_API", f"http://127.0.0.1:{real.port}")
+    monkeypatch.setenv("PARLEY_KEY", "admin-key")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("parley_cli.api.FIRST_PAUSE", 0.01)
+    return lambda *words, **options: CliRunner().invoke(app, list(words), **options)

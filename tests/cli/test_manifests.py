@@ -1,18 +1,15 @@
 """Manifests from the command line, over the product's own API: what it says and what it does."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from parley_cli.main import app
 from parley_cli.manifests import in_file, joined, read_sources
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from tests.cli.conftest import Run
-from tests.cli.real import RealApi
-from tests.cli.served import Served
 
 CLIENT = """
 apiVersion: smarter.sh/v1
@@ -45,20 +42,8 @@ spec: {role: client, llmClient: academy}
 
 
 @pytest.fixture
-def real() -> Iterator[RealApi]:
-    found = RealApi(chats={"domain": "api.example.com"})
-    with Served(found.app) as served:
-        found.port = served.port
-        yield found
-    found.close()
-
-
-@pytest.fixture
-def run(real: RealApi, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("PARLEY_API", f"http://127.0.0.1:{real.port}")
-    monkeypatch.setenv("PARLEY_KEY", "admin-key")
-    monkeypatch.setattr("parley_cli.api.FIRST_PAUSE", 0.01)
-    return lambda *words, **options: CliRunner().invoke(app, list(words), **options)
+def run(run_real: Run) -> Run:
+    return run_real
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ class MemoryThreads:
         self, account: str, user_id: str | None, limit: int, after: str
     ) -> Page[Thread]:
         return self._page(
+            f"threads/{user_id or ''}",
             [
                 thread
                 for thread in self._alive(account)
@@ -45,7 +46,7 @@ class MemoryThreads:
 
     async def sessions(self, account: str, client: str, limit: int, after: str) -> Page[Thread]:
         found = [one for one in self._alive(account) if one.client and client in ("", one.client)]
-        return self._page(found, limit, after)
+        return self._page(f"sessions/{client}", found, limit, after)
 
     def _alive(self, account: str) -> list[Thread]:
         ids = [id_ for owner, id_ in self.state.threads if owner == account]
@@ -53,16 +54,18 @@ class MemoryThreads:
         return [thread for thread in found if thread and not thread.deleted]
 
     @staticmethod
-    def _page(found: list[Thread], limit: int, after: str) -> Page[Thread]:
+    def _page(name: str, found: list[Thread], limit: int, after: str) -> Page[Thread]:
+        """A cursor is a place in the list: what stood there may be deleted meanwhile."""
         found.sort(key=lambda thread: (thread.created_at, thread.id), reverse=True)
         if after:
-            ids = [thread.id for thread in found]
-            last = position(after)
-            if last not in ids:
+            list_, _, place = position(after).partition(" ")
+            created_at, _, id_ = place.partition(" ")
+            if list_ != name or not created_at.isdigit():
                 raise Invalid("the cursor is not one of this list")
-            found = found[ids.index(last) + 1 :]
+            found = [one for one in found if (one.created_at, one.id) < (int(created_at), id_)]
         page = found[:limit]
-        return Page(page, cursor(page[-1].id) if len(found) > len(page) else "")
+        more = len(found) > len(page) and bool(page)
+        return Page(page, cursor(f"{name} {page[-1].created_at} {page[-1].id}") if more else "")
 
     async def create_thread(self, thread: Thread) -> None:
         stored = self.state.thread(thread.account, thread.id)

@@ -1,0 +1,124 @@
+"""Sessions, keys that may only chat, and chat itself, over the product's own API in memory."""
+
+import json
+
+import pytest
+from parley_cli import follow, waiting
+from typer.testing import Result
+
+from tests.cli.conftest import Run
+from tests.cli.real import RealApi
+
+DAY = 24 * 60 * 60
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(waiting, "SHORTEST_ROUND", 0.05)
+
+
+def ok(result: Result) -> Result:
+    assert result.exit_code == 0, (result.stdout, result.stderr, result.exception)
+    return result
+
+
+def said(run: Run, text: str, client: str = "stackademy", *options: str) -> str:
+    """Say something in a session of its own; its id."""
+    words = ["chat", client, "--new-session", "-m", text, "--json", *options]
+    session: str = json.loads(ok(run(*words)).stdout)["session"]
+    return session
+
+
+def test_chat_and_what_the_api_answers_are_of_one_mind(run_real: Run, real: RealApi):
+    first = json.loads(ok(run_real("chat", "stackademy", "-m", "One?", "--json")).stdout)
+    again = json.loads(ok(run_real("chat", "stackademy", "-m", "One?", "--json")).stdout)
+    assert (first["prompt"]["turn"], again["prompt"]["turn"]) == (1, 2)
+    assert first["session"] == again["session"]
+    assert first["answer"] == again["answer"] != ""
+    posts = [call for call in real.calls if call.startswith("POST") and call.endswith("/chat/")]
+    assert posts == ["POST /api/v1/llm-clients/1/chat/"] * 2
+
+
+def test_the_words_of_a_limit_reach_the_person(run_real: Run):
+    refused = run_real("chat", "stackademy", "-m", "x" * 16_001)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "Your message has 16,001 characters" in refused.stderr
+
+
+def test_sessions_are_listed_newest_first_and_by_their_llm_client(run_real: Run, real: RealApi):
+    ids = []
+    for client in ("stackademy", "stackademy", "other"):
+        ids.append(said(run_real, "One?", client))
+        real.client.world.clock.skip(1)
+    one, two, three = ids
+    listed = ok(run_real("sessions", "list", "--llm-client", "stackademy")).stdout
+    assert listed.index(two) < listed.index(one)
+    assert three not in listed
+    page = ok(run_real("sessions", "list", "-n", "2"))
+    assert three in page.stdout
+    after = page.stderr.split("--after ")[1].strip()
+    assert one in ok(run_real("sessions", "list", "--after", after)).stdout
+
+
+def test_a_session_is_shown_by_its_id_and_deleted_once_one_is_sure(run_real: Run):
+    id_ = said(run_real, "Which courses?")
+    shown = ok(run_real("sessions", "show", id_)).stdout
+    assert "Which courses?" in shown
+    assert "stackademy" in shown
+    assert run_real("sessions", "delete", id_).exit_code == 2
+    assert json.loads(ok(run_real("sessions", "delete", id_, "-y", "--json")).stdout) == {
+        "deleted": id_
+    }
+    assert run_real("sessions", "show", id_).exit_code == 4
+
+
+def test_purge_says_what_it_would_remove_and_removes_that(run_real: Run, real: RealApi):
+    old = [said(run_real, "old?") for _ in range(3)]
+    other = said(run_real, "old?", "other")
+    real.client.world.clock.skip(91 * DAY)
+    young = said(run_real, "young?")
+    words = ["sessions", "purge", "--older-than", "90d", "--llm-client", "stackademy"]
+    told = ok(run_real(*words, "--dry-run"))
+    assert told.stdout == "3 of 4 sessions of stackademy were not used for 90d\n"
+    assert run_real(*words).exit_code == 2  # nobody is there to be asked
+    assert old[0] in ok(run_real("sessions", "list")).stdout
+    assert ok(run_real(*words, "--yes")).stdout.endswith("deleted 3\n")
+    left = ok(run_real("sessions", "list")).stdout
+    assert young in left
+    assert other in left
+    assert not any(id_ in left for id_ in old)
+
+
+def test_purge_goes_through_all_pages(run_real: Run, real: RealApi, monkeypatch):
+    monkeypatch.setattr("parley.usecases.sessions.PURGE_PAGE", 2)
+    for _ in range(5):
+        said(run_real, "old?")
+    real.client.world.clock.skip(2 * DAY)
+    words = ["sessions", "purge", "--older-than", "24h", "--yes", "--json"]
+    done = json.loads(ok(run_real(*words)).stdout)
+    assert (done["matched"], done["deleted"]) == (5, 5)
+    assert sum("purge" in call for call in real.calls) == 2 * 3
+
+
+@pytest.mark.parametrize("age", ["90", "d", "-1d", "90 days", ""])
+def test_an_age_is_a_number_with_its_unit(run_real: Run, real: RealApi, age: str):
+    assert run_real("sessions", "purge", f"--older-than={age}").exit_code == 2
+    assert not real.calls
+
+
+def test_a_clients_key_is_made_for_one_llm_client_and_only_chats(run_real: Run):
+    told = ok(run_real("keys", "create", "--llm-client", "stackademy", "--json")).stdout
+    made = json.loads(told)
+    assert (made["key"]["role"], made["key"]["llmClient"]) == ("client", "stackademy")
+    theirs = {"PARLEY_KEY": made["secret"]}
+    ok(run_real("chat", "stackademy", "-m", "Hello", env=theirs))
+    assert run_real("chat", "other", "-m", "Hello", env=theirs).exit_code == 1
+    assert run_real("status", env=theirs).exit_code == 1
+    assert "client of stackademy" in ok(run_real("keys", "list")).stdout
+
+
+@pytest.mark.parametrize("words", [["--role", "client"], ["--role", "user", "--llm-client", "x"]])
+def test_a_role_goes_with_what_belongs_to_it(run_real: Run, real: RealApi, words):
+    assert run_real("keys", "create", *words).exit_code == 2
+    assert not real.calls
