@@ -65,7 +65,7 @@ def test_a_host_of_the_manifests_domain_is_verified_and_removed(stack, store, do
     assert parley("domains", "remove", "chat.acme.com", *AT).exit_code == 4
 
 
-@pytest.mark.parametrize("domain", ["", "other.com", "notacme.com", "www.chat.acme.com"])
+@pytest.mark.parametrize("domain", ["", "other.com", "hat.acme.com", "www.chat.acme.com"])
 def test_a_host_that_the_manifest_does_not_name_is_refused(stack, store, domain):
     described(store, "stackademy", domain)
     refused = parley(*VERIFY, "stackademy")
