@@ -525,6 +525,22 @@ async def test_ours_is_applied_on_top_of_what_somebody_else_wrote_meanwhile(
     assert (stored.description, stored.spec["functions"]) == ("", ["calculator"])
 
 
+@pytest.mark.parametrize("deployed", [False, True])
+async def test_apply_does_not_undo_a_deploy_or_an_undeploy_meanwhile(
+    world: Described, deployed: bool
+) -> None:
+    await world.apply(client(config={"deployed": not deployed}))
+
+    async def theirs() -> None:
+        await other.deploy(ADMIN, CLIENT, "adviser", deployed=deployed)
+
+    other = world.manifests
+    meddled(world, 1, theirs)
+    changed = ("spec.config.appName",)
+    assert await world.outcome(client(config={"appName": "A"})) == ("changed", changed)
+    assert (await world.describe(CLIENT, "adviser")).at("config", "deployed") is deployed
+
+
 async def test_changing_and_changing_again_ends(world: Described) -> None:
     await world.apply(client())
 

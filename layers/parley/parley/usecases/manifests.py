@@ -51,8 +51,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A manifest that may be applied: what is stored, and what will be."""
+    """A manifest that may be applied: as it was given, what is stored, and what will be."""
 
+    given: Manifest
     before: Manifest | None
     after: Manifest
     not_kept: tuple[str, ...]
@@ -118,9 +119,9 @@ class Manifests:
         after = store.completed(before, kept)
         if (manifest.kind, manifest.name) in draft.planned:
             twice = f"metadata.name: {manifest.kind} {manifest.name} is there twice"
-            return Planned(before, after, not_kept), [twice]
+            return Planned(kept, before, after, not_kept), [twice]
         problems = await draft.problems(before, after) + await draft.fits(after)
-        return Planned(before, after, not_kept), problems
+        return Planned(kept, before, after, not_kept), problems
 
     async def _write_all(self, principal: Principal, planned: Sequence[Planned]) -> list[Report]:
         """Keys last: a call that broke off after one would have lost it."""
@@ -135,9 +136,11 @@ class Manifests:
     async def _write(self, principal: Principal, one: Planned) -> Report:
         """Race: somebody else changes it between our read and our write, which is conditional.
 
-        Then ours is applied on top of theirs, and the report says what that changed.
+        Then ours is applied on top of theirs, and the report says what that changed. It is
+        completed anew from theirs: completed from the older read, a manifest that does not
+        say `deployed` would undo an undeploy.
         """
-        store, after = self._stores[one.after.kind], one.after
+        store, kind, name = self._stores[one.given.kind], one.given.kind, one.given.name
         for _ in range(WRITE_TRIES):
             report = _report(one)
             if report.outcome == "unchanged":
@@ -145,11 +148,11 @@ class Manifests:
             try:
                 secret = await store.put(principal, one.before, one.after)
             except TransitionRefused:
-                before = await store.find(principal, after.kind, after.name)
-                one = replace(one, before=before, after=store.completed(before, after))
+                before = await store.find(principal, kind, name)
+                one = replace(one, before=before, after=store.completed(before, one.given))
             else:
                 return replace(report, secret=secret)
-        raise Busy(f"{after.kind} {after.name} is being changed by somebody else")
+        raise Busy(f"{kind} {name} is being changed by somebody else")
 
     async def list(
         self, principal: Principal, kind: ManifestKind, limit: int, after: str
