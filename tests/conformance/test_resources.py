@@ -1,10 +1,11 @@
 """What accounts describe: by name, by number, by host."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from parley.core.errors import Conflict, Invalid, TransitionRefused
+from parley.core.errors import Conflict, Invalid, LabelTaken, TransitionRefused
 from parley.core.resource import Kind, Resource
 
 from tests.conformance.material import ACCOUNT, OTHER
@@ -74,6 +75,26 @@ async def test_a_name_is_taken_once_and_costs_no_number(stores: Stores) -> None:
 
     assert await found(stores, first) == [first] * 2
     assert (await stores.resources.add(a_client("next"))).number == 2
+
+
+async def test_a_label_is_taken_once_and_costs_no_number(stores: Stores) -> None:
+    first = await stores.resources.add(a_client("a-b"))
+    with pytest.raises(LabelTaken, match="LLMClient a-b has the same label in its host"):
+        await stores.resources.add(a_client("a_b"))
+    await stores.resources.add(a_client("a_b", account=OTHER))
+    await stores.resources.add(a_client("a_b", kind=Kind.PLUGIN))
+    await stores.resources.add(a_client("a-b", kind=Kind.PLUGIN))
+    await stores.resources.delete(first)
+    assert (await stores.resources.add(a_client("a_b"))).number == 2
+
+
+async def test_of_two_names_with_one_label_at_once_one_is_stored(stores: Stores) -> None:
+    names = ("a-b", "a_b")
+    adds = (stores.resources.add(a_client(name)) for name in names)
+    outcomes = await asyncio.gather(*adds, return_exceptions=True)
+    assert sorted(isinstance(one, LabelTaken) for one in outcomes) == [False, True]
+    found = await stores.resources.some(ACCOUNT, Kind.LLM_CLIENT, names)
+    assert [one.number for one in found] == [1]
 
 
 async def test_a_change_is_made_of_what_was_read(stores: Stores) -> None:

@@ -232,6 +232,20 @@ async def test_two_names_with_one_label_are_refused(world: Described) -> None:
     assert both == "metadata.name: LLMClient a-b has the same label in its host"
 
 
+async def test_of_two_names_with_one_label_at_once_the_later_is_refused(
+    world: Described,
+) -> None:
+    async def theirs() -> None:
+        await other.apply(ADMIN, [client("course_adviser")])
+
+    other = world.manifests
+    meddled(world, 1, theirs)
+    with pytest.raises(Conflict, match="LLMClient course_adviser has the same label in its host"):
+        await world.apply(client("course-adviser"))
+    with pytest.raises(NotFound):
+        await world.describe(CLIENT, "course-adviser")
+
+
 async def test_there_is_one_account_and_its_name_is_free(world: Described) -> None:
     shown = await world.describe(ACCOUNT_KIND)
     assert shown.spec == {"accountNumber": ACCOUNT}

@@ -20,6 +20,7 @@ from parley.adapters.dynamodb_conditions import ABSENT
 from parley.adapters.dynamodb_cursors import beyond, cursor, position_in
 from parley.adapters.dynamodb_expressions import (
     Condition,
+    ConditionCheck,
     Delete,
     Item,
     Key,
@@ -30,7 +31,7 @@ from parley.adapters.dynamodb_expressions import (
 )
 from parley.adapters.dynamodb_items import LAST, plain, taken
 from parley.adapters.dynamodb_table import ATTEMPTS, Refusal, Table, TransactionFailed
-from parley.core.errors import Busy, Conflict, TransitionRefused
+from parley.core.errors import Busy, Conflict, LabelTaken, TransitionRefused
 from parley.core.resource import Kind, Resource
 from parley.ports import Page
 
@@ -118,6 +119,24 @@ def _raise_if_host_taken(resource: Resource, refusals: Sequence[Refusal]) -> Non
         raise Conflict(f"the host {resource.host} leads to another llm_client") from None
 
 
+def _alone(resource: Resource) -> list[Write]:
+    """That no other llm_client has the label of a new one.
+
+    Race: two calls apply a-b and a_b at once, and neither sees the other's when it is looked
+    at. One host would lead to both.
+    """
+    twin = resource.twin
+    place = (resource.account, resource.kind)
+    return [ConditionCheck(resource_key(*place, twin), ABSENT)] if twin else []
+
+
+def _raise_if_label_taken(resource: Resource, refusals: Sequence[Refusal]) -> None:
+    # The check is the last but one: the number comes after it.
+    if resource.twin and refusals[-2].refused:
+        text = f"{resource.kind} {resource.twin} has the same label in its host"
+        raise LabelTaken(text) from None
+
+
 class DynamoResources:
     """`ports.ResourceStore`."""
 
@@ -165,10 +184,11 @@ class DynamoResources:
             counted = Update(_last_key(*place), sets={"last": last + 1}, condition=unmoved)
             made = replace(resource, number=last + 1, revision=1)
             try:
-                await self._table.transact([*_writes(made, ABSENT), counted])
+                await self._table.transact([*_writes(made, ABSENT), *_alone(made), counted])
             except TransactionFailed as failed:
                 if failed.refusals[0].refused:
                     raise Conflict(f"the {resource.kind} {resource.name} exists") from None
+                _raise_if_label_taken(made, failed.refusals)
                 _raise_if_host_taken(made, failed.refusals)
                 item = failed.refusals[-1].item
             else:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from parley.adapters.memory_prompts import cursor, position
 from parley.core.access import ApiKey
-from parley.core.errors import Conflict, TransitionRefused
+from parley.core.errors import Conflict, LabelTaken, TransitionRefused
 from parley.core.model import Catalogue
 from parley.core.resource import Kind, Resource
 from parley.ports import Page, TurnCounts
@@ -55,6 +55,8 @@ class MemoryResources:
         place = (resource.account, resource.kind)
         if (*place, resource.name) in self.stored:
             raise Conflict(f"the {resource.kind} {resource.name} exists")
+        if resource.twin and (*place, resource.twin) in self.stored:
+            raise LabelTaken(f"{resource.kind} {resource.twin} has the same label in its host")
         await self._check_host(resource)
         self.last[place] = self.last.get(place, 0) + 1
         return self._keep(replace(resource, number=self.last[place], revision=1))

@@ -33,6 +33,10 @@ class Conflict(ParleyError):
     """The id is taken by other content, or the thing is in no state for this call."""
 
 
+class LabelTaken(Conflict):
+    """Another llm_client has a name with the same label in its host."""
+
+
 class TooManyOpenTurns(ParleyError):
     """The thread already has as many unfinished turns as it may have."""
 

@@ -41,3 +41,17 @@ class Resource:
     number: int = 0
     revision: int = 0
     host: str = ""
+
+    @property
+    def twin(self) -> str:
+        """The other name of an llm_client that would have its label; empty if there is none."""
+        other = twin_of(self.name)
+        return other if self.kind is Kind.LLM_CLIENT and other != self.name else ""
+
+
+def twin_of(name: str) -> str:
+    """The other name that has the same label in a host, where `_` is `-`.
+
+    There is one, or the name itself, for a name has hyphens or underscores, not both.
+    """
+    return name.replace("_", "-") if "_" in name else name.replace("-", "_")

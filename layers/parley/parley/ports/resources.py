@@ -30,6 +30,7 @@ class ResourceStore(Protocol):
     async def add(self, resource: Resource) -> Resource:
         """Store a new one, with the next number of its kind; raises Conflict if the name is taken.
 
+        Raises LabelTaken if another llm_client has the name's label in its host.
         Contention of two new ones raises Busy.
         """
 

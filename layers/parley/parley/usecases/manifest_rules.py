@@ -8,6 +8,7 @@ from parley.core.catalogue_manifests import with_entry
 from parley.core.errors import Invalid, TooLarge
 from parley.core.manifest import Manifest, ManifestKind
 from parley.core.model import Catalogue
+from parley.core.resource import twin_of
 from parley.usecases.catalogue import Models, check_size
 from parley.usecases.manifest_stores import KeyManifests, ManifestStore
 
@@ -97,7 +98,7 @@ class Draft:
 
     async def _llm_client(self, _before: Manifest | None, after: Manifest) -> list[str]:
         found = []
-        twin = swapped(after.name)
+        twin = twin_of(after.name)
         if twin != after.name and await self.find(ManifestKind.LLM_CLIENT, twin):
             found.append(f"metadata.name: LLMClient {twin} has the same label in its host")
         for place, plugin in enumerate(after.spec.get("plugins", ())):
@@ -152,11 +153,6 @@ class Draft:
         except TooLarge as error:
             return [f"spec: {error}"]
         return []
-
-
-def swapped(name: str) -> str:
-    """The other name that has the same label in a host."""
-    return name.replace("_", "-") if "_" in name else name.replace("-", "_")
 
 
 async def uses(draft: Draft, manifest: Manifest) -> list[str]:

@@ -13,7 +13,7 @@ from parley.core.catalogue_manifests import (
     with_entry,
     without_entry,
 )
-from parley.core.errors import Conflict, Invalid, TransitionRefused
+from parley.core.errors import Conflict, Invalid, LabelTaken, TransitionRefused
 from parley.core.manifest import STORED_AS_RESOURCE, Manifest, ManifestKind
 from parley.core.model import Catalogue
 from parley.core.resource import Resource
@@ -103,6 +103,8 @@ class ResourceManifests:
     async def _add(self, resource: Resource) -> None:
         try:
             await self.resources.add(resource)
+        except LabelTaken:
+            raise
         except Conflict:
             # Somebody else was faster: what is theirs now is changed, not created.
             raise TransitionRefused("add") from None
