@@ -105,29 +105,57 @@ def message(turn: int, part: int, size: int, replaces: int = 0) -> Message:
     )
 
 
-TURN = st.tuples(st.integers(0, 8), st.booleans(), st.integers(0, 200_000), st.booleans())
+async def test_a_turn_that_moved_by_a_retry_hides_none_before_it() -> None:
+    """A retry takes its question to the next turn and leaves a gap behind."""
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "One")
+    await world.drain()
+    said = await world.say(key, "Two")
+    session = await world.clock.run(world.sessions.require(CLIENT, key))
+    await world.clock.run(world.cancel(session.principal, said.prompt.id))
+    await world.clock.run(world.retry(session.principal, said.prompt.id))
+    await world.drain()
+    newest = await history(world, key, 1)
+    assert [(m.turn, m.part) for m in newest.messages] == [(3, QUESTION), (3, ANSWER)]
+    older = await history(world, key, 1, newest.after)
+    assert [(m.turn, m.part) for m in older.messages] == [(1, QUESTION), (1, ANSWER)]
+    assert older.after == ""
+
+
+# Rounds, whether answered, characters, whether an edit, how many turns were lost before it.
+TURN = st.tuples(
+    st.integers(0, 8),
+    st.booleans(),
+    st.integers(0, 200_000),
+    st.booleans(),
+    st.sampled_from((0, 0, 0, 1, 3)),
+)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(TURN, min_size=1, max_size=40), st.integers(1, 10))
 async def test_pages_of_history_have_every_turn_once_and_whole(
-    turns: list[tuple[int, bool, int, bool]], limit: int
+    turns: list[tuple[int, bool, int, bool, int]], limit: int
 ) -> None:
-    """Whatever was asked, edited and called: page by page, nothing is torn, doubled or lost."""
+    """Whatever was asked, edited, tried again and called: page by page, nothing is torn,
+    doubled or lost."""
     world = SessionWorld()
     key = await world.opened()
     id_ = session_id(key)
     stored = world.state.messages.setdefault((ACCOUNT, id_), {})
     expected, replaced = [], set()
-    for turn, (rounds, answered, size, edits) in enumerate(turns, 1):
+    turn = before = 0
+    for rounds, answered, size, edits, lost in turns:
+        before, turn = turn, turn + 1 + lost
         parts = [QUESTION, *range(QUESTION + 1, QUESTION + 1 + rounds)]
         for part in parts + ([ANSWER] if answered else []):
-            edit = turn - 1 if edits and part == QUESTION else 0
+            edit = before if edits and part == QUESTION else 0
             stored[turn, part] = message(turn, part, size // (rounds + 1), edit)
             expected.append((turn, part))
-        replaced |= {turn - 1} if edits else set()
+        replaced |= {before} if edits else set()
     thread = world.state.threads[ACCOUNT, id_]
-    world.state.threads[ACCOUNT, id_] = replace(thread, next_turn=len(turns) + 1, expires_at=0)
+    world.state.threads[ACCOUNT, id_] = replace(thread, next_turn=turn + 1, expires_at=0)
     seen: list[tuple[int, int]] = []
     after = ""
     while True:

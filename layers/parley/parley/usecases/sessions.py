@@ -131,15 +131,17 @@ class Sessions:
     async def _newest(self, thread: Thread, until: int, turns: int) -> tuple[list[Message], bool]:
         """Messages of the newest whole turns up to `until`, newest first; True for more."""
         taken: list[Message] = []
+        seen: set[int] = set()  # counted, as a retry leaves a gap in the numbers
         characters = 0
         more = False
         reading = self.threads.context(thread.account, thread.id, until, HISTORY_MESSAGES)
         async for message in reading:
             characters += len(message.text) + sum(len(call.result) for call in message.calls)
             full = len(taken) >= HISTORY_MESSAGES - 1 or characters > HISTORY_CHARACTERS
-            if taken and (message.turn <= until - turns or full):
+            if taken and (len(seen | {message.turn}) > turns or full):
                 more = True
                 break
+            seen.add(message.turn)
             taken.append(message)
         return (_whole_turns(taken) if more else taken), more
 
