@@ -1,6 +1,7 @@
 """Connections, subscriptions, watchers and live text."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from parley.core.errors import Unauthenticated
@@ -12,7 +13,7 @@ from tests.conformance.stores import START, Stores
 HOURS = 60 * 60 * 1000
 
 
-def a_connection(id_: str = "c1=", **fields: str) -> Connection:
+def a_connection(id_: str = "c1=", **fields: Any) -> Connection:
     return replace(Connection(id_, ACCOUNT, "ann", "user", "hash-1", START), **fields)
 
 
@@ -46,6 +47,42 @@ async def test_connections_are_counted_up_to_the_cap_and_found_by_key(stores: St
     assert await stores.subscribers.count_connections(ACCOUNT, 2) == 2
     assert await stores.subscribers.count_connections(ACCOUNT, 9) == 4
     assert list(await stores.subscribers.connections_of_key(ACCOUNT, "hash-2")) == [revoked]
+
+
+async def test_a_connection_belongs_to_the_maker_of_its_key_too(stores: Stores) -> None:
+    of_token = a_connection("c1=", key_hash="token", made_by="maker", expires_at=START // 1000 + 60)
+    await stores.subscribers.add_connection(of_token)
+    await stores.subscribers.add_connection(a_connection("c2="))
+
+    assert await stores.subscribers.connection("c1=") == of_token
+    for hash_ in ("token", "maker"):
+        assert list(await stores.subscribers.connections_of_key(ACCOUNT, hash_)) == [of_token]
+
+
+async def test_a_connection_and_what_it_follows_end_with_its_key(stores: Stores) -> None:
+    ends = START // 1000 + 60
+    await stores.subscribers.add_connection(a_connection(expires_at=ends))
+    await stores.subscribers.subscribe(a_subscriber(), START, ends)
+    await stores.subscribers.add_connection(a_connection("c2="))
+    await stores.subscribers.subscribe(a_subscriber("c2="), START)
+
+    stores.clock.ms = ends * 1000 - 1000
+    followers = await stores.subscribers.followers(ACCOUNT, "t1")
+    assert len(followers.sockets) == 2
+    stores.clock.ms = ends * 1000
+    followers = await stores.subscribers.followers(ACCOUNT, "t1")
+    assert followers.sockets == (a_subscriber("c2="),)
+    assert await stores.subscribers.connection("c1=") is None
+    assert await stores.subscribers.count_connections(ACCOUNT, 10) == 1
+
+
+async def test_a_key_that_ends_late_does_not_lengthen_a_connection(stores: Stores) -> None:
+    ends = START // 1000 + 3 * HOURS // 1000
+    await stores.subscribers.add_connection(a_connection(expires_at=ends))
+    await stores.subscribers.subscribe(a_subscriber(), START, ends)
+    stores.clock.ms += 2 * HOURS
+    assert await stores.subscribers.connection("c1=") is None
+    assert (await stores.subscribers.followers(ACCOUNT, "t1")).sockets == ()
 
 
 async def test_a_dropped_connection_takes_its_subscriptions_along(stores: Stores) -> None:

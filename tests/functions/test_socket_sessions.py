@@ -8,10 +8,11 @@ from parley.core.access import ApiKey, KeyRole, key_hash
 from parley.core.llm_client import client_of
 from parley.core.resource import Kind, Resource
 from parley.core.session import session_id
+from parley.ports import UNKNOWN_CONNECTION
 from parley.usecases.chat import NewThread
 from parley.usecases.clients import REMEMBER_SECONDS as CLIENT_SECONDS
 from parley.usecases.keys import REMEMBER_SECONDS as KEY_SECONDS
-from parley.usecases.keys import issue
+from parley.usecases.keys import TOKEN_SECONDS, issue
 
 from tests.fakes.sessions import SessionWorld
 from tests.fakes.world import ACCOUNT, ADMIN, OTHER_ACCOUNT, STRANGER, USER
@@ -318,20 +319,43 @@ def test_a_revoked_key_is_refused_by_a_process_that_remembers_it(stage: Sessions
     assert stage.ended()
 
 
-def test_a_token_s_connection_ends_with_the_key_that_made_it(stage: Sessions) -> None:
+def with_a_token(stage: Sessions) -> str:
+    """Connect with a token that the user's key made for a page, and follow; the maker's id."""
     maker = stage.run(stage.world.authenticate(stage.user))
-    token, _ = stage.run(stage.world.keys.token(maker, OPEN))
-    stage.tokens["page"] = token
+    stage.tokens["page"], _ = stage.run(stage.world.keys.token(maker, OPEN))
     assert stage.enter(token="page") == 200
+    assert stage.subscribe(stage.thread())["type"] == "subscribed"
     [id_] = [k.id for k in stage.world.accounts.by_hash.values() if k.hash == maker.key_hash]
-    stage.run(stage.world.keys.revoke(ADMIN, id_))
-    stage.world.clock.skip(60)
+    return id_
 
-    [frame] = stage.send({"action": "ping"})
 
-    assert frame["error"] == "the key is unknown or revoked"
+def test_a_token_s_connection_ends_at_once_with_the_key_that_made_it(stage: Sessions) -> None:
+    maker = with_a_token(stage)
+    stage.enter("c2")
+
+    stage.run(stage.world.keys.revoke(ADMIN, maker))
+
     assert stage.ended()
-    assert stage.enter("c2", token="page") == 401
+    assert not stage.ended("c2")
+    stage.world.clock.skip(60)
+    assert stage.enter("c3", token="page") == 401
+
+
+def test_a_token_s_connection_that_only_listens_ends_with_the_token(stage: Sessions) -> None:
+    with_a_token(stage)
+    stage.enter("c2")
+    stage.subscribe(stage.thread(), "c2")
+    stage.world.clock.skip(TOKEN_SECONDS)
+    heard = len(stage.frames())
+
+    stage.say("after the token's hour")
+    stage.loop.kept(stage.world.drain())
+
+    assert len(stage.frames()) == heard
+    assert "message" in [frame["type"] for frame in stage.frames("c2")]
+    [frame] = stage.send({"action": "ping"})
+    assert frame["error"] == UNKNOWN_CONNECTION
+    assert stage.ended()
 
 
 def test_deleting_a_session_ends_what_follows_it(stage: Sessions) -> None:

@@ -37,12 +37,20 @@ CONNECTION_MS = 2 * 60 * 60 * 1000
 WATCH_MS = 60_000
 LIVE_MS = 10 * 60 * 1000
 CONNECTION_FIELDS = ("id", "account", "user_id", "role", "key_hash", "connected_at")
+# Stored only if there is something in them.
+CONNECTION_RARE = ("client", "made_by")
 WATCHER = "s#~http"
 
 
 def _expiry(at: int) -> int:
     """A time in ms as `expires_at`, rounded up: nothing expires early."""
     return -(-at // 1000)
+
+
+def _end(since: int, key_ends: int) -> int:
+    """When a connection that began at `since` (ms), or what it follows, expires."""
+    end = _expiry(since + CONNECTION_MS)
+    return min(end, key_ends) if key_ends else end
 
 
 def _connection_pk(connection_id: str) -> str:
@@ -63,7 +71,8 @@ def _subscription_key(connection_id: str, account: str, thread_id: str) -> Key:
 
 def _to_connection(item: Item) -> Connection:
     fields = {name: item[name] for name in CONNECTION_FIELDS}
-    return Connection(**fields, **taken(item, ("client",)))
+    rare = taken(item, CONNECTION_RARE)
+    return Connection(**fields, **rare, expires_at=item.get("key_expires_at", 0))
 
 
 def _to_subscriber(item: Item) -> Subscriber:
@@ -86,8 +95,10 @@ class DynamoSubscribers:
 
     async def add_connection(self, connection: Connection) -> None:
         fields = {name: getattr(connection, name) for name in CONNECTION_FIELDS}
-        fields |= plain(connection, ("client",))
-        fields["expires_at"] = _expiry(connection.connected_at + CONNECTION_MS)
+        fields |= plain(connection, CONNECTION_RARE)
+        fields["expires_at"] = _end(connection.connected_at, connection.expires_at)
+        if connection.expires_at:
+            fields["key_expires_at"] = connection.expires_at
         await self._table.transact(
             [
                 Put({"pk": _connection_pk(connection.id), "sk": "conn", **fields}),
@@ -108,7 +119,8 @@ class DynamoSubscribers:
 
     async def connections_of_key(self, account: str, key_hash: str) -> Sequence[Connection]:
         items = await self._table.every(self._connections(account))
-        return [_to_connection(item) for item in items if item["key_hash"] == key_hash]
+        mine = (i for i in items if key_hash in {i["key_hash"], i.get("made_by")})
+        return [_to_connection(item) for item in mine]
 
     async def drop_connection(self, connection_id: str) -> None:
         """The connection's own items go last: dropping it again finds what a crash left.
@@ -133,8 +145,8 @@ class DynamoSubscribers:
         await self._table.batch_delete(elsewhere)
         await self._table.batch_delete([(pk, item["sk"]) for item in own])
 
-    async def subscribe(self, subscriber: Subscriber, now: int) -> None:
-        expires_at = _expiry(now + CONNECTION_MS)
+    async def subscribe(self, subscriber: Subscriber, now: int, ends: int = 0) -> None:
+        expires_at = _end(now, ends)
         place = (subscriber.account, subscriber.thread_id)
         pk, sk = _follower_key(*place, subscriber.connection_id)
         own_pk, own_sk = _subscription_key(subscriber.connection_id, *place)

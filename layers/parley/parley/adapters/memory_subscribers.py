@@ -16,6 +16,12 @@ WATCH_MS = 60_000
 CONNECTION_MS = 2 * 60 * 60 * 1000
 
 
+def _end(since: int, key_ends: int) -> int:
+    """When a connection that began at `since` expires, in ms; `key_ends` is in seconds."""
+    end = since + CONNECTION_MS
+    return min(end, key_ends * 1000) if key_ends else end
+
+
 class MemorySubscribers:
     """`ports.SubscriberStore`. `now` is the clock that expiry is read against."""
 
@@ -28,7 +34,7 @@ class MemorySubscribers:
         self.texts: dict[ThreadKey, LiveText] = {}
 
     def _live(self, connection: Connection) -> bool:
-        return connection.connected_at + CONNECTION_MS > self.now()
+        return _end(connection.connected_at, connection.expires_at) > self.now()
 
     async def add_connection(self, connection: Connection) -> None:
         self.connections[connection.id] = connection
@@ -44,19 +50,19 @@ class MemorySubscribers:
         return min(len(self._of(account)), cap)
 
     async def connections_of_key(self, account: str, key_hash: str) -> Sequence[Connection]:
-        return [c for c in self._of(account) if c.key_hash == key_hash]
+        return [c for c in self._of(account) if key_hash in {c.key_hash, c.made_by}]
 
     async def drop_connection(self, connection_id: str) -> None:
         self.connections.pop(connection_id, None)
         for key in [key for key in self.sockets if key[2] == connection_id]:
             del self.sockets[key]
 
-    async def subscribe(self, subscriber: Subscriber, now: int) -> None:
+    async def subscribe(self, subscriber: Subscriber, now: int, ends: int = 0) -> None:
         if await self.connection(subscriber.connection_id) is None:
             raise Unauthenticated(UNKNOWN_CONNECTION)
         key = (subscriber.account, subscriber.thread_id, subscriber.connection_id)
         self.sockets[key] = subscriber
-        self.subscribed_until[key] = now + CONNECTION_MS
+        self.subscribed_until[key] = _end(now, ends)
 
     async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
         self.sockets.pop((account, thread_id, connection_id), None)

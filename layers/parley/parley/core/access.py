@@ -52,13 +52,15 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling."""
+    """Who is calling. `made_by` and `expires_at` are those of the key that was sent."""
 
     account: str
     user_id: str
     role: KeyRole
     key_hash: str
     client: str = ""
+    made_by: str = ""
+    expires_at: int = 0
 
     @property
     def admin(self) -> bool:

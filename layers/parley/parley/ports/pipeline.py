@@ -197,11 +197,21 @@ class PromptStore(Protocol):
         not running if `prompt` was not.
         """
 
-    async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:
+    async def retry(
+        self,
+        prompt: Prompt,
+        turn: int,
+        now: int,
+        due: int,
+        distance: int,
+        *,
+        advanced: Thread | None = None,
+    ) -> Prompt:
         """New turn at the tail; the question moves with it, a kept partial text is dropped.
 
         Conditional on the prompt's place and status being those of `prompt`; raises
-        `TurnTaken` like `accept`, `ThreadDeleted` if the thread is deleted.
+        `TurnTaken` like `accept`, `ThreadDeleted` if the thread is deleted. `advanced` is a
+        session's thread, of which the same is stored as in `accept`.
         """
 
     async def remove(self, account: str, prompt_id: str) -> None:
@@ -323,7 +333,11 @@ class ThreadStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A live WebSocket connection."""
+    """A live WebSocket connection.
+
+    `made_by` and `expires_at` (seconds, 0 for never) are those of the key that it was
+    opened with: it is good for as long as that is.
+    """
 
     id: str
     account: str
@@ -332,12 +346,21 @@ class Connection:
     key_hash: str
     connected_at: int
     client: str = ""
+    made_by: str = ""
+    expires_at: int = 0
 
     @property
     def principal(self) -> Principal:
         """Who opened it."""
-        role = KeyRole(self.role)
-        return Principal(self.account, self.user_id, role, self.key_hash, self.client)
+        return Principal(
+            self.account,
+            self.user_id,
+            KeyRole(self.role),
+            self.key_hash,
+            self.client,
+            self.made_by,
+            self.expires_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +409,7 @@ class SubscriberStore(Protocol):
     """Connections, subscriptions and watchers' markers."""
 
     async def add_connection(self, connection: Connection) -> None:
-        """Store it, to expire after the 2 h a connection can live."""
+        """Store it, to expire after the 2 h a connection can live, or with its key."""
 
     async def connection(self, connection_id: str) -> Connection | None:
         """Consistent; expired ones are absent."""
@@ -395,13 +418,16 @@ class SubscriberStore(Protocol):
         """Live connections of the account, not counting past `cap`."""
 
     async def connections_of_key(self, account: str, key_hash: str) -> Sequence[Connection]:
-        """Live connections opened with a key."""
+        """Live connections opened with a key, or with one that this key made."""
 
     async def drop_connection(self, connection_id: str) -> None:
         """Delete the connection and all its subscriptions; absent is a success."""
 
-    async def subscribe(self, subscriber: Subscriber, now: int) -> None:
-        """Store or replace; raises Unauthenticated if the connection is not there any more."""
+    async def subscribe(self, subscriber: Subscriber, now: int, ends: int = 0) -> None:
+        """Store or replace, to expire after 2 h, or at `ends` (seconds, 0 for no such time).
+
+        Raises Unauthenticated if the connection is not there any more.
+        """
 
     async def unsubscribe(self, connection_id: str, account: str, thread_id: str) -> None:
         """Delete; absent is a success."""

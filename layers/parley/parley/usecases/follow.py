@@ -53,6 +53,8 @@ class Follow:
                 principal.key_hash,
                 self.clock.now(),
                 principal.client,
+                principal.made_by,
+                principal.expires_at,
             )
         )
 
@@ -73,7 +75,7 @@ class Follow:
             raise NotFound("no such thread")
         nonce = self.ids.new("sub")
         subscriber = Subscriber(connection.id, account, thread_id, connection.user_id, nonce, known)
-        await self.subscribers.subscribe(subscriber, self.clock.now())
+        await self.subscribers.subscribe(subscriber, self.clock.now(), connection.expires_at)
         head = await self.prompts.thread_head(account, thread_id)
         if head.thread is None or head.thread.deleted or not connection.principal.sees(head.thread):
             # It was taken away after the first look, by somebody who read the followers

@@ -46,7 +46,15 @@ class Authenticate:
         stored = await self.keys.key(hash_)
         if stored is None or stored.revoked_at or not await self._maker_is_good(stored):
             raise Unauthenticated("the key is unknown or revoked")
-        principal = Principal(stored.account, stored.user_id, stored.role, hash_, stored.client)
+        principal = Principal(
+            stored.account,
+            stored.user_id,
+            stored.role,
+            hash_,
+            stored.client,
+            stored.made_by,
+            stored.expires_at,
+        )
         if len(self._remembered) >= REMEMBERED:
             self._remembered.clear()
         self._remembered[hash_] = (self.monotonic() + REMEMBER_SECONDS, principal)
@@ -125,7 +133,10 @@ class Keys:
         return await self.keys.keys(principal.account)
 
     async def revoke(self, principal: Principal, key_id: str) -> ApiKey:
-        """Revoke a key and end its sockets; raises NotFound, Invalid for the caller's own."""
+        """Revoke a key and end the sockets that were opened with it or a token it made.
+
+        Raises NotFound, Invalid for the caller's own.
+        """
         principal.require_admin()
         stored = {key.id: key for key in await self.keys.keys(principal.account)}
         if key_id not in stored:

@@ -1,7 +1,7 @@
 """The WebSocket's events: a connection opens, sends frames, closes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parley.core.access import KeyRole, Principal, bare_key
 from parley.core.address import ACCOUNT, NAME, ClientRef
@@ -67,7 +67,16 @@ class Socket:
         # Who has a key may chat with what is not deployed yet, as in the sandbox.
         client = await self.clients.enter(ref, holder, sandbox=holder is not None)
         session = await self.sessions.require(client, session_key)
-        return session_principal(session.thread, holder.key_hash if holder else "")
+        who = session_principal(session.thread)
+        if holder is None:
+            return who
+        # The connection ends with the key it was opened with, and with that key's maker.
+        return replace(
+            who,
+            key_hash=holder.key_hash,
+            made_by=holder.made_by,
+            expires_at=holder.expires_at,
+        )
 
     async def disconnect(self, connection_id: str) -> None:
         """Forget a closed connection."""
