@@ -437,6 +437,8 @@ async def test_only_an_llm_client_can_be_deployed(world: Described) -> None:
         (provider(default_model="m"), client(config={"provider": "acme"}), "LLMClient adviser"),
         (model(), client(config={"defaultModel": "small"}), "LLMClient adviser"),
         (secret(), provider("other", api_key="acme"), "Provider other"),
+        (model(), replace(plugin(), spec={"prompt": {"model": "small"}}), "Plugin courses"),
+        (key(), client(apiKey="site"), "LLMClient adviser"),
         (secret(), model(secret="acme"), "Model small"),
         (Manifest(USER_KIND, "jo"), key(user="jo"), "ApiKey site"),
     ],
@@ -449,8 +451,29 @@ async def test_what_is_used_cannot_be_deleted(
         await world.manifests.delete(ADMIN, used.kind, used.name)
     await world.manifests.delete(ADMIN, by.kind, by.name)
     await world.manifests.delete(ADMIN, used.kind, used.name)
+    if used.kind is KEY:
+        assert (await world.describe(KEY, used.name)).spec["active"] is False
+        return
     with pytest.raises(NotFound):
         await world.describe(used.kind, used.name)
+
+
+async def test_an_llm_client_is_applied_as_described_after_its_key_was_revoked(
+    world: Described,
+) -> None:
+    await world.apply(key(), key("other"), client(apiKey="site"), client("second", apiKey="other"))
+    assert await world.outcome(key(active=False)) == ("changed", ("spec.active",))
+    found = await world.describe(CLIENT, "adviser")
+    assert await world.outcome(found) == ("unchanged", ())
+    assert await world.outcome(client(apiKey="site", config={"appName": "A"})) == (
+        "changed",
+        ("spec.config.appName",),
+    )
+    stored = await world.clients.find(ClientRef(ACCOUNT, "adviser"))
+    assert stored.api_key == "site", "a client with a revoked key does not become public"
+    assert await world.problem(client("second", apiKey="site")) == (
+        "spec.apiKey: there is no active ApiKey site"
+    )
 
 
 async def test_every_page_of_clients_is_looked_through(world: Described) -> None:

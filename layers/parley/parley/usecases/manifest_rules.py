@@ -96,18 +96,25 @@ class Draft:
             return []
         return await self.missing("spec.llmClient", ManifestKind.LLM_CLIENT, spec["llmClient"])
 
-    async def _llm_client(self, _before: Manifest | None, after: Manifest) -> list[str]:
+    async def _llm_client(self, before: Manifest | None, after: Manifest) -> list[str]:
         found = []
         twin = twin_of(after.name)
         if twin != after.name and await self.find(ManifestKind.LLM_CLIENT, twin):
             found.append(f"metadata.name: LLMClient {twin} has the same label in its host")
         for place, plugin in enumerate(after.spec.get("plugins", ())):
             found += await self.missing(f"spec.plugins.{place}", ManifestKind.PLUGIN, plugin)
-        if key := after.spec.get("apiKey"):
-            stored = await self.find(ManifestKind.API_KEY, key)
-            if stored is None or not stored.spec["active"]:
-                found.append(f"spec.apiKey: there is no active ApiKey {key}")
+        found += await self._attached_key(before, after)
         return found + await self._answers(after)
+
+    async def _attached_key(self, before: Manifest | None, after: Manifest) -> list[str]:
+        """A key that was revoked since stays: the client can be changed, and is not public."""
+        key = after.spec.get("apiKey")
+        if not key or (before and before.spec.get("apiKey") == key):
+            return []
+        stored = await self.find(ManifestKind.API_KEY, key)
+        if stored is None or not stored.spec["active"]:
+            return [f"spec.apiKey: there is no active ApiKey {key}"]
+        return []
 
     async def _answers(self, after: Manifest) -> list[str]:
         """Without provider and model it is whatever the default is by then."""
@@ -172,25 +179,39 @@ async def uses(draft: Draft, manifest: Manifest) -> list[str]:
                 for key in keys.items
                 if key.spec["user"] == name and key.spec["active"]
             ]
-        case ManifestKind.PLUGIN | ManifestKind.PROVIDER | ManifestKind.MODEL:
-            clients = [one async for one in every_client(draft)]
-            return [f"LLMClient {one.name}" for one in clients if _names(one, manifest)]
+        case ManifestKind.MODEL:
+            clients = await _naming(draft, ManifestKind.LLM_CLIENT, manifest)
+            return clients + await _naming(draft, ManifestKind.PLUGIN, manifest)
+        case ManifestKind.PLUGIN | ManifestKind.PROVIDER | ManifestKind.API_KEY:
+            return await _naming(draft, ManifestKind.LLM_CLIENT, manifest)
         case _:
             return []
 
 
-def _names(client: Manifest, manifest: Manifest) -> bool:
-    provider = client.at("config", "provider")
-    if manifest.kind is ManifestKind.PLUGIN:
-        return manifest.name in client.spec.get("plugins", ())
-    if manifest.kind is ManifestKind.PROVIDER:
-        return bool(provider == manifest.name)
-    return not provider and bool(client.at("config", "defaultModel") == manifest.name)
+async def _naming(draft: Draft, kind: ManifestKind, manifest: Manifest) -> list[str]:
+    found = [one async for one in every(draft, kind)]
+    return [f"{kind} {one.name}" for one in found if _names(one, manifest)]
 
 
-async def every_client(draft: Draft) -> AsyncIterator[Manifest]:
-    """The llm_clients of the account, a page at a time."""
-    kind, after = ManifestKind.LLM_CLIENT, ""
+def _names(one: Manifest, manifest: Manifest) -> bool:
+    """Whether an LLMClient or a Plugin names what the manifest describes."""
+    name, provider = manifest.name, one.at("config", "provider")
+    if one.kind is ManifestKind.PLUGIN:
+        return bool(one.at("prompt", "model") == name)
+    match manifest.kind:
+        case ManifestKind.PLUGIN:
+            return name in one.spec.get("plugins", ())
+        case ManifestKind.API_KEY:
+            return bool(one.spec.get("apiKey") == name)
+        case ManifestKind.PROVIDER:
+            return bool(provider == name)
+        case _:
+            return not provider and bool(one.at("config", "defaultModel") == name)
+
+
+async def every(draft: Draft, kind: ManifestKind) -> AsyncIterator[Manifest]:
+    """Those of a kind in the account, a page at a time."""
+    after = ""
     while True:
         page = await draft.stores[kind].page(draft.principal, kind, PAGE, after)
         for one in page.items:
