@@ -333,6 +333,38 @@ async def test_a_turn_that_is_retried_takes_its_question_along_and_no_rounds(
     assert [(m.turn, m.part) for m in page.items] == [(2, QUESTION)]
 
 
+async def test_a_retry_counts_in_the_window_of_its_session(stores: Stores) -> None:
+    session = a_session()
+    await stores.threads.create_thread(session)
+    await asked(stores, session)
+    canceled = await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
+    seen = await stores.threads.thread(ACCOUNT, "s1")
+    assert seen is not None
+    await stores.threads.update_thread(ACCOUNT, "s1", ThreadChanges("renamed"), NOW)
+
+    advanced = moved(seen, 2, updated_at=NOW + DAY)
+    await stores.prompts.retry(canceled, 2, NOW + DAY, NOW, 1000, advanced=advanced)
+
+    stored = await stores.threads.thread(ACCOUNT, "s1")
+    assert stored == replace(advanced, title="renamed", next_turn=3)
+
+
+async def test_a_retry_that_is_refused_changes_nothing_of_its_session(stores: Stores) -> None:
+    session = a_session()
+    await stores.threads.create_thread(session)
+    await asked(stores, session)
+    canceled = await stores.prompts.cancel_waiting(ACCOUNT, "p1", NOW)
+    await asked(stores, session, 2, "p2")
+    before = await stores.threads.thread(ACCOUNT, "s1")
+    assert before is not None
+
+    advanced = moved(before, 9, updated_at=NOW + DAY)
+    with pytest.raises(TurnTaken):
+        await stores.prompts.retry(canceled, 2, NOW + DAY, NOW, 1000, advanced=advanced)
+
+    assert await stores.threads.thread(ACCOUNT, "s1") == before
+
+
 async def test_a_deletion_takes_the_rounds_too(stores: Stores) -> None:
     prompt = await accepted(stores, a_prompt())
     running = await claimed(stores, prompt)

@@ -1,7 +1,8 @@
 """What may be said in a session, and what is the same thing said twice."""
 
 import pytest
-from parley.core.errors import Conflict, Invalid, Limited, NotFound
+from parley.core.errors import Busy, Conflict, Invalid, Limited, NotFound
+from parley.core.llm_client import LlmClient
 from parley.core.prompt import Status
 from parley.core.session import CHAT_RETRIES, session_id
 from parley.core.thread import answer_id
@@ -262,6 +263,86 @@ async def test_a_retry_counts_and_is_for_the_last_turn_only() -> None:
     await world.drain()
     with pytest.raises(Conflict):
         await world.clock.run(world.converse.retry(client, key, first.id, ""))
+
+
+async def given_up(world: SessionWorld, key: str, client: LlmClient = CLIENT) -> str:
+    """The id of a turn that was said just now, and canceled."""
+    prompt = (await world.say(key, "One", client=client)).prompt
+    await world.clock.run(world.converse.cancel(client, key, prompt.id))
+    return prompt.id
+
+
+@pytest.mark.parametrize("replaces", [0, 1], ids=["a question", "an edit"])
+@pytest.mark.parametrize("at", ["chat.count_turn", "prompts.retry"])
+async def test_what_is_said_meanwhile_wins_over_a_retry(replaces: int, at: str) -> None:
+    # retry of turn 1            somebody goes on
+    # reads next_turn 2
+    #                            commits turn 2
+    # commits turn 2 <- refused, reads: turn 1 is not the last one any more
+    world = SessionWorld()
+    key = await world.opened()
+    first = await given_up(world, key)
+    hold = world.conductor.hold(at, BEFORE, actor="retry")
+    _, task = world.start(world.converse.retry(CLIENT, key, first, ""), name="retry")
+    await hold.reached.wait()
+    second = await world.say(key, "Two", replaces=replaces)
+    hold.release()
+    with pytest.raises(Conflict):
+        await world.clock.finish(task)
+    assert [turn.prompt_id for turn in world.open_turns()] == [second.prompt.id]
+    await world.drain()
+    assert await world.texts(key) == (["One"] if not replaces else []) + ["Two", "An answer."]
+
+
+async def test_nor_does_an_admin_try_an_earlier_question_of_a_session_again() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    first = await given_up(world, key)
+    await world.say(key, "Two")
+    await world.drain()
+    with pytest.raises(Conflict):
+        await world.clock.run(world.retry(ADMIN, first))
+    assert world.status(first) == "canceled"
+
+
+async def test_a_retry_is_one_more_turn_of_the_sessions_minute() -> None:
+    world = SessionWorld()
+    client = limited(session_turns_per_minute=2)
+    key = await world.opened(client)
+    first = await given_up(world, key, client)
+    await world.clock.run(world.converse.retry(client, key, first, ""))
+    await world.clock.run(world.converse.cancel(client, key, first))
+    with pytest.raises(Limited) as refused:
+        await world.clock.run(world.converse.retry(client, key, first, ""))
+    assert refused.value.limit == "sessionTurnsPerMinute"
+    error = await world.refused(key, "Two", client=client)
+    assert isinstance(error, Limited)
+    assert error.limit == "sessionTurnsPerMinute"
+    await world.clock.advance(60)
+    await world.clock.run(world.converse.retry(client, key, first, ""))
+
+
+async def test_a_retry_is_refused_while_an_earlier_turn_is_open() -> None:
+    """The manifest let questions queue when they were asked, and does not any more."""
+    world = SessionWorld()
+    queueing = limited(open_turn="queue")
+    key = await world.opened(queueing)
+    await world.say(key, "Zero", client=queueing)
+    second = await given_up(world, key, queueing)
+    with pytest.raises(Limited) as refused:
+        await world.clock.run(world.converse.retry(CLIENT, key, second, ""))
+    assert refused.value.limit == "openTurn"
+    await world.clock.run(world.converse.retry(queueing, key, second, ""))
+
+
+async def test_a_retry_is_counted_once_however_often_its_commit_is_refused() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    first = await given_up(world, key)
+    world.conductor.fail("prompts.retry", BEFORE, Busy("contention"))
+    before = world.conductor.calls("chat.count_turn")
+    await world.clock.run(world.converse.retry(CLIENT, key, first, ""))
+    assert world.conductor.calls("chat.count_turn") == before + 1
 
 
 async def test_cancel_keeps_what_there_is_of_the_answer() -> None:

@@ -246,3 +246,17 @@ async def test_a_purge_first_tells_and_then_removes_what_nobody_used_since() -> 
     assert (done.matched, done.deleted, done.after) == (2, 2, "")
     kept = await world.clock.run(world.sessions.list(ADMIN, "stackademy", 10, ""))
     assert {thread.id for thread in kept.items} == {session_id(old[0]), session_id(young)}
+
+
+async def test_a_session_whose_last_question_was_tried_again_is_not_old() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    prompt = (await world.say(key, "Hello")).prompt
+    await world.clock.run(world.converse.cancel(CLIENT, key, prompt.id))
+    await world.clock.advance(100 * DAY)
+    await world.clock.run(world.converse.retry(CLIENT, key, prompt.id, ""))
+    await world.drain()
+    cutoff = world.clock.now() - 90 * DAY * 1000
+    done = await world.clock.run(world.sessions.purge(ADMIN, "", cutoff, dry_run=False))
+    assert (done.matched, done.deleted) == (0, 0)
+    assert await world.texts(key) == ["Hello", "An answer."]

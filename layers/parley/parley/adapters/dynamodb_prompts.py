@@ -274,13 +274,26 @@ class DynamoPrompts(PromptReads):
             return _stored(failed.refusals[0].item)
         return None
 
-    async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:
+    async def retry(
+        self,
+        prompt: Prompt,
+        turn: int,
+        now: int,
+        due: int,
+        distance: int,
+        *,
+        advanced: Thread | None = None,
+    ) -> Prompt:
         changed = lifecycle.retry(prompt, prompt, turn, now)
         if turn <= prompt.turn:
             raise TurnTaken  # turns only grow: a thread's next one is past all of its prompts
         now_seconds = self._table.now_seconds()
+        place = (prompt.account, prompt.thread_id, turn)
+        thread = advance_thread(*place, now_seconds, advanced)
+        opened = Put(open_turn_item(changed, due, distance))
         for _ in range(ATTEMPTS):
-            writes = await self._retry_writes(prompt, changed, due, distance, now_seconds)
+            moved = await self._question_moved(prompt, turn)
+            writes = [_update(changed, unmoved(prompt)), thread, *moved, opened]
             try:
                 await self._table.transact(writes, attempts=1)
             except Contention:
@@ -296,10 +309,8 @@ class DynamoPrompts(PromptReads):
                 return changed
         raise Busy(BUSY)
 
-    async def _retry_writes(
-        self, prompt: Prompt, changed: Prompt, due: int, distance: int, now_seconds: int
-    ) -> list[Write]:
-        """Prompt, thread and old question first: the places that can refuse.
+    async def _question_moved(self, prompt: Prompt, turn: int) -> list[Write]:
+        """The writes that move a question to another turn, the one that can refuse first.
 
         Race: the question's text is replaced after it was read here, and the move would
         bring the old text back: then it is read again.
@@ -311,11 +322,8 @@ class DynamoPrompts(PromptReads):
         question = to_message(item)
         unchanged = Condition("#updated_at = :read", {":read": item.get("updated_at", 0)})
         writes: list[Write] = [
-            _update(changed, unmoved(prompt)),
-            advance_thread(prompt.account, prompt.thread_id, changed.turn, now_seconds),
             Delete(message_key(*place, QUESTION), unchanged),
-            Put(question_item(replace(question, turn=changed.turn))),
-            Put(open_turn_item(changed, due, distance)),
+            Put(question_item(replace(question, turn=turn))),
         ]
         if prompt.response_message_id:
             writes.append(Delete(message_key(*place, ANSWER)))

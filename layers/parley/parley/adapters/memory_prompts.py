@@ -268,7 +268,16 @@ class MemoryPrompts:
     async def evict(self, prompt: Prompt, now: int) -> Prompt:
         return self._change(prompt.account, prompt.id, lambda p: lifecycle.evict(p, prompt, now))
 
-    async def retry(self, prompt: Prompt, turn: int, now: int, due: int, distance: int) -> Prompt:
+    async def retry(
+        self,
+        prompt: Prompt,
+        turn: int,
+        now: int,
+        due: int,
+        distance: int,
+        *,
+        advanced: Thread | None = None,
+    ) -> Prompt:
         stored = await self.prompt(prompt.account, prompt.id)
         if stored is None:
             raise TransitionRefused("absent")
@@ -277,7 +286,7 @@ class MemoryPrompts:
         question = messages.get((prompt.turn, QUESTION))
         if question is None:
             raise TransitionRefused("retry")
-        self._advance(prompt.account, prompt.thread_id, turn)
+        self._advance(prompt.account, prompt.thread_id, turn, advanced)
         del messages[prompt.turn, QUESTION]
         messages.pop((prompt.turn, ANSWER), None)
         messages[turn, QUESTION] = replace(question, turn=turn)

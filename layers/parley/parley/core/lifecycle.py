@@ -81,7 +81,7 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
             "api",
             "abandoned canceled",
             "scheduled",
-            "same place and status, thread.next_turn = new turn",
+            "same place and status, thread.next_turn = new turn; in a session, its turn + 1",
         ),
         "remove": _row("api", "completed abandoned canceled", "", "none"),
     }

@@ -106,9 +106,14 @@ def advanced(thread: Thread, text: str, now: int) -> Thread:
 
     `next_turn` is not touched: the store moves it, conditionally.
     """
+    title = title_of(text) if thread.next_turn == 1 else thread.title
+    return replace(retried(thread, now), title=title)
+
+
+def retried(thread: Thread, now: int) -> Thread:
+    """The session's thread with one more try of its last turn counted: it was used just now."""
     return replace(
         thread,
-        title=title_of(text) if thread.next_turn == 1 else thread.title,
         updated_at=now,
         expires_at=0,
         minute=now // 60_000,

@@ -1,8 +1,9 @@
 """Cancel a prompt, retry one that was given up, remove one; and delete a thread."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from parley.core import lifecycle
+from parley.core import lifecycle, session
 from parley.core.access import Principal
 from parley.core.errors import (
     Busy,
@@ -16,7 +17,8 @@ from parley.core.errors import (
 )
 from parley.core.policy import OPEN_TURNS_CAP, Policy
 from parley.core.prompt import OpenTurn, Prompt, Status
-from parley.ports import Clock, Ids, PromptStore, ThreadStore, WakeUp
+from parley.core.thread import Thread
+from parley.ports import Clock, Ids, PromptStore, ThreadHead, ThreadStore, WakeUp
 from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 from parley.usecases.ending import Ending
 from parley.usecases.waiting import every, poll
@@ -117,6 +119,23 @@ class Cancel:
         return await stopped(self.prompts, self.clock, prompt, end)
 
 
+class RetryRules(Protocol):
+    """What else has to hold for a prompt to be tried again."""
+
+    async def admit(self, head: ThreadHead, /) -> None:
+        """Raise unless what was just read allows it. Called again after a conflict."""
+
+
+class NoRules:
+    """Of whoever may try again as often as they like."""
+
+    async def admit(self, _head: ThreadHead) -> None:
+        return
+
+
+FREELY = NoRules()
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Gives an abandoned or canceled prompt a new turn at the tail and a fresh budget."""
@@ -127,24 +146,20 @@ class Retry:
     ids: Ids
     policy: Policy
 
-    async def __call__(self, principal: Principal, prompt_id: str) -> Prompt:
-        """The scheduled prompt. Raises Conflict if it is not abandoned or canceled."""
+    async def __call__(
+        self, principal: Principal, prompt_id: str, rules: RetryRules = FREELY
+    ) -> Prompt:
+        """The scheduled prompt. Raises Conflict if it is not abandoned or canceled, or is not
+        the last of its session; NotFound, ThreadDeleted, TooManyOpenTurns, Busy; and what
+        `rules` raise.
+        """
         for _ in range(ACCEPT_TRIES):
             prompt = await owned(self.prompts, principal, prompt_id)
             if prompt.status not in lifecycle.TRANSITIONS["retry"].sources:
                 raise Conflict(f"a {prompt.status.value} prompt cannot be retried")
-            head = await self.prompts.thread_head(prompt.account, prompt.thread_id)
-            if head.thread is None or head.thread.deleted:
-                raise ThreadDeleted("the thread was deleted")
-            if not principal.sees(head.thread):
-                # Its owner was taken out of the thread: what is asked there is not theirs.
-                raise NotFound("no such prompt")
-            if len(head.open_turns) >= OPEN_TURNS_CAP:
-                raise TooManyOpenTurns(f"the thread has {OPEN_TURNS_CAP} unfinished prompts")
-            now, sweep = self.clock.now(), self.policy.sweep_ms
-            turn = head.thread.next_turn
+            thread = await self._admitted(principal, prompt, rules)
             try:
-                retried = await self.prompts.retry(prompt, turn, now, now + sweep, sweep)
+                retried = await self._commit(prompt, thread)
             except (TurnTaken, Busy):
                 await self.clock.sleep(self.ids.fraction() * JITTER_SECONDS)
             except TransitionRefused:
@@ -154,6 +169,38 @@ class Retry:
                 await self._wake(retried)
                 return retried
         raise Busy("the thread is busy")
+
+    async def _admitted(self, principal: Principal, prompt: Prompt, rules: RetryRules) -> Thread:
+        """The thread as it was read, if the prompt may have its next turn.
+
+        In a session only the last question is tried again, whoever asks for it. Race:
+
+            retry of turn 1                 question, or edit of turn 1
+            reads next_turn 2
+                                            commits turn 2
+            commits turn 2  <- refused: it reads next_turn 3, and that it is not the last
+
+        Else two turns would be open where one may be, and an edit would replace nothing.
+        """
+        head = await self.prompts.thread_head(prompt.account, prompt.thread_id)
+        thread = head.thread
+        if thread is None or thread.deleted:
+            raise ThreadDeleted("the thread was deleted")
+        if not principal.sees(thread):
+            # Its owner was taken out of the thread: what is asked there is not theirs.
+            raise NotFound("no such prompt")
+        if thread.client and thread.next_turn != prompt.turn + 1:
+            raise Conflict("only the last question can be tried again")
+        if len(head.open_turns) >= OPEN_TURNS_CAP:
+            raise TooManyOpenTurns(f"the thread has {OPEN_TURNS_CAP} unfinished prompts")
+        await rules.admit(head)
+        return thread
+
+    async def _commit(self, prompt: Prompt, thread: Thread) -> Prompt:
+        now, sweep = self.clock.now(), self.policy.sweep_ms
+        advanced = session.retried(thread, now) if thread.client else None
+        turn, due = thread.next_turn, now + sweep
+        return await self.prompts.retry(prompt, turn, now, due, sweep, advanced=advanced)
 
     async def _question_gone(self, prompt: Prompt) -> bool:
         """True if nothing but the missing question can have refused the retry."""

@@ -141,11 +141,8 @@ class Converse:
         Raises NotFound, Conflict (another state, or turns after it), Limited.
         """
         session = await self.sessions.require(client, key)
-        prompt = await owned(self.prompts, session.principal, prompt_id)
-        if prompt.turn != session.thread.next_turn - 1:
-            raise Conflict("only the last question can be tried again")
-        await count_turn(self.chat, client, address, self.clock.now())
-        return await self.retry_prompt(session.principal, prompt_id)
+        rules = _RetryRules(client, address, self.chat, self.clock)
+        return await self.retry_prompt(session.principal, prompt_id, rules)
 
 
 @dataclass
@@ -187,17 +184,11 @@ class _SessionRules:
         if same := await self._same(head.open_turns):
             self.thread = thread
             return same
-        self._check_open_turns(head.open_turns)
+        _check_open_turns(self.client, head.open_turns)
         newest = 0 if head.open_turns else thread.next_turn - 1
         if self.said.replaces and self.said.replaces != newest:
             return await self._edited_before()
-        cap = self.client.limits.session_turns_per_minute
-        if turns_this_minute(thread, now) >= cap:
-            raise Limited(
-                "sessionTurnsPerMinute",
-                f"This conversation may have {cap} messages per minute. "
-                "Please wait a minute before you go on.",
-            )
+        _check_minute(self.client, thread, now)
         await self._count(now)
         return ""
 
@@ -213,14 +204,6 @@ class _SessionRules:
             if question.text == self.said.text:
                 return question.id
         return ""
-
-    def _check_open_turns(self, open_turns: tuple[OpenTurn, ...]) -> None:
-        if open_turns and self.client.limits.open_turn == "refuse":
-            raise Limited(
-                "openTurn",
-                "I am still working on your last message. Please wait for that answer, "
-                "or stop it, before you send the next one.",
-            )
 
     async def _edited_before(self) -> str:
         """The id of this very edit, posted again after it was accepted; else Conflict."""
@@ -242,6 +225,47 @@ class _SessionRules:
     def advanced(self, thread: Thread, new: NewPrompt, now: int) -> Thread | None:
         self.thread = advanced(thread, new.text, now)
         return self.thread
+
+
+@dataclass
+class _RetryRules:
+    """`usecases.cancel.RetryRules` of a session: a try is bounded like a turn, and costs one."""
+
+    client: LlmClient
+    address: str
+    chat: ChatStore
+    clock: Clock
+    _counted: bool = False
+
+    async def admit(self, head: ThreadHead) -> None:
+        """Raises NotFound, Limited."""
+        now = self.clock.now()
+        if head.thread is None or not belongs(head.thread, self.client, now):
+            raise NotFound(UNKNOWN)
+        _check_open_turns(self.client, head.open_turns)
+        _check_minute(self.client, head.thread, now)
+        if not self._counted:
+            await count_turn(self.chat, self.client, self.address, now)
+            self._counted = True
+
+
+def _check_open_turns(client: LlmClient, open_turns: tuple[OpenTurn, ...]) -> None:
+    if open_turns and client.limits.open_turn == "refuse":
+        raise Limited(
+            "openTurn",
+            "I am still working on your last message. Please wait for that answer, "
+            "or stop it, before you send the next one.",
+        )
+
+
+def _check_minute(client: LlmClient, thread: Thread, now: int) -> None:
+    cap = client.limits.session_turns_per_minute
+    if turns_this_minute(thread, now) >= cap:
+        raise Limited(
+            "sessionTurnsPerMinute",
+            f"This conversation may have {cap} messages per minute. "
+            "Please wait a minute before you go on.",
+        )
 
 
 def _check_length(client: LlmClient, text: str) -> None:
