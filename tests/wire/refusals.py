@@ -550,7 +550,13 @@ ENTRANCE = [
     of_host("the host of one that is not deployed", 404, NO_CLIENT, body=SAID, host=DRAFT),
     of_host("a host that is nobody's", 404, NO_CLIENT, body=SAID, host="chat.shop.example"),
     of_host("another path of its host", 404, "no such path", "/prompt-svc/prompt"),
-    of_host("a wrong key where none is needed", 401, "the key is unknown or revoked", key="wrong"),
+    of_host(
+        "a wrong key where one is attached",
+        401,
+        "the key is unknown or revoked",
+        host=CLOSED,
+        key="wrong",
+    ),
     of_host("no key where one is attached", 403, NEEDS_KEY, body=SAID, host=CLOSED),
     of_host("another account's key there", 403, NEEDS_KEY, host=CLOSED, key="stranger-key"),
     of_host(

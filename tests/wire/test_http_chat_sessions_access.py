@@ -8,7 +8,7 @@ from parley.core.resource import Kind
 from parley.wire import http
 
 from tests.fakes.world import ACCOUNT
-from tests.wire.chat_client import CONFIG, HOST, ORIGIN, SANDBOX, ChatClient
+from tests.wire.chat_client import CONFIG, HOST, ORIGIN, SANDBOX, ChatClient, told
 from tests.wire.test_http_refusals import stored
 
 
@@ -27,22 +27,24 @@ NEEDED = {"error": "this llm_client needs an API key"}
 UNKNOWN = {"error": "no such llm_client"}
 
 ENTRANCE: list[tuple[str, str, str, int]] = [
-    # A deployed one is public; a key does not harm, unless it is wrong.
+    # A deployed one is public; a key does not harm, unless it is for another llm_client.
     (HOST, "/config", "", 200),
     (HOST, "/config", "user-key", 200),
     (HOST, "/config", "client-key", 200),
     (HOST, "/config", "stranger-key", 200),
     (HOST, "/config", "other-client-key", 403),
-    (HOST, "/config", "wrong", 401),
+    (HOST, "/config", "wrong", 200),
     # With a key attached it is the account's keys'.
     (CLOSED, "/config", "", 403),
     (CLOSED, "/config", "admin-key", 200),
     (CLOSED, "/config", "user-key", 200),
     (CLOSED, "/config", "client-key", 403),
     (CLOSED, "/config", "stranger-key", 403),
+    (CLOSED, "/config", "wrong", 401),
     # One that is not deployed has no host; the sandbox has it.
     (DRAFT, "/config", "", 404),
     (DRAFT, "/config", "admin-key", 404),
+    (DRAFT, "/config", "wrong", 404),
     (API, "/api/v1/llm-clients/3/config", "user-key", 200),
     (API, "/api/v1/llm-clients/3/config", "client-key", 403),
     (f"none.{ACCOUNT}.api.example.com", "/config", "", 404),
@@ -68,6 +70,19 @@ def test_who_gets_in(client: ChatClient, host: str, path: str, key: str, status:
     assert reply.status == status, reply.text
     assert "error" in reply.json or status == 200
     assert (stored(client) == before) is (status != 200)
+
+
+def test_the_component_may_send_the_cookie_of_the_site_that_it_is_on(client: ChatClient) -> None:
+    """It sends that site's `sessionid`, if it can read one, as its key: nobody's, to us."""
+    site = "https://school.example"
+    client.describe("stackademy", 1, allowedOrigins=[site])
+    cookie = {"authorization": "Bearer x1y2z3-of-another-site", "origin": site}
+
+    config = client.at("POST", "/config/", {"session_key": ""}, **cookie)
+    assert config.status == 200
+    assert config.headers["access-control-allow-origin"] == site
+    said = client.say(config.json["data"]["session_key"], "Hello", **cookie)
+    assert told(said)["status"] == 202
 
 
 def test_a_name_with_an_underscore_has_a_hyphen_in_its_host(client: ChatClient) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from parley.core.access import KeyRole, Principal, bare_key
 from parley.core.address import Address, What
-from parley.core.errors import NotFound, ParleyError
+from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.llm_client import LlmClient
 from parley.wire.http_calls import Api, ChatCall, HttpObserver, Run
 from parley.wire.http_request import Request
@@ -34,31 +34,42 @@ class Entrance:
     def enter(self) -> ChatCall:
         """Let the caller in; raises NotFound, Unauthenticated, Forbidden.
 
-        No key, and the empty one that the published component sends, is anonymous; a wrong
-        one is refused also where none is needed.
+        No key, and the empty one that the published component sends, is anonymous. So is a
+        wrong one at a public address: the component sends its site's `sessionid` as a key,
+        where it can read one. Where a key is needed, a wrong one is refused as such.
         """
         key = bare_key(self.request.headers.get("authorization", ""))
-        if key:
-            self.caller = self.run(self.api.authenticate(key))
+        wrong = self._authenticate(key) if key else None
         entering = self.api.chats.clients.enter(
             self.address.of(self._account()), self.caller, sandbox=self.address.sandbox
         )
-        self.client = self.run(entering)
+        try:
+            self.client = client = self.run(entering)
+        except (Forbidden, Unauthenticated) as error:
+            raise wrong or error from None
         return ChatCall(
             api=self.api,
-            client=self.client,
+            client=client,
             caller=self.caller,
-            key=key,
+            key="" if wrong else key,
             observer=self.observer,
             started=self.started,
             request=self.request,
             address=self.address,
         )
 
+    def _authenticate(self, key: str) -> Unauthenticated | None:
+        """Take the key's owner for the caller; what is to be said if it has none."""
+        try:
+            self.caller = self.run(self.api.authenticate(key))
+        except Unauthenticated as error:
+            return error
+        return None
+
     def shown(self) -> LlmClient:
         """The llm_client whose page is asked for; raises NotFound unless it is deployed.
 
-        The page has no data in it. Where a key is needed it asks for one.
+        The page has no data in it, and needs no key: where the chat needs one, that says so.
         """
         self.client = self.run(self.api.chats.clients.find(self.address.ref))
         if not self.client.deployed:
