@@ -118,6 +118,8 @@ async def test_a_plain_prompt_is_asked_as_before() -> None:
 
 async def test_plugins_add_their_roles_and_tools_and_the_last_selected_ones_figures_win() -> None:
     world = World()
+    other = replace(MODEL, id="other", provider_model="other", default=False)
+    world.accounts.catalogues[ACCOUNT] = Catalogue((MODEL, other))
     names = [
         plugin(world, 1, "always", temperature=0.1, model="other", maxTokens=7),
         plugin(world, 2, "search_terms", temperature=0.0),
@@ -160,6 +162,29 @@ async def test_a_plugins_model_may_be_one_of_the_catalogue_with_its_own_secret()
     request = world.provider.requests[0]
     assert (request.model.provider_model, request.model.base_url) == ("w", "http://w.invalid")
     assert request.api_key == "the key"
+
+
+async def test_a_plugins_model_may_be_any_of_the_clients_provider() -> None:
+    world = World()
+    names = [plugin(world, 1, "always", model="gpt-4o")]
+    config = {"provider": "openai", "defaultModel": "gpt-4o-mini"}
+    world.secrets.values[ACCOUNT, "openai"] = "the key"
+    world.describe(Kind.LLM_CLIENT, "adviser", plugins=names, config=config)
+    await ask(world)
+    request = world.provider.requests[0]
+    assert (request.model.provider_model, request.api_key) == ("gpt-4o", "the key")
+
+
+async def test_a_plugins_model_that_is_gone_is_asked_of_no_other_endpoint() -> None:
+    world = World()
+    world.describe(
+        Kind.LLM_CLIENT, "adviser", plugins=[plugin(world, 1, "always", model="in-house")]
+    )
+    await ask(world)
+    prompt = world.prompt("a")
+    assert (prompt.status, prompt.error_code) == (Status.ABANDONED, "unknown_model")
+    assert "in-house" in prompt.error
+    assert world.provider.requests == []
 
 
 async def test_the_model_is_that_of_the_clients_provider() -> None:

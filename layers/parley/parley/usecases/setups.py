@@ -48,12 +48,17 @@ class Setup:
         return PROMPT_PAGE if self.client is None else min(3 * self.budget.turns, CHAT_PAGE)
 
     def model_named(self, name: str) -> Model:
-        """The model that a plugin names: one of the catalogue, else the same endpoint's."""
+        """The model that a plugin names: one of the llm_client's provider, or of the catalogue.
+
+        Raises ProviderFailed (`unknown_model`, not retryable): what another endpoint makes of
+        the id of a model that was deleted is anybody's guess.
+        """
         provider = self.client.provider if self.client else ""
         try:
             return self.catalogue.resolve_with(provider, name)
         except Invalid:
-            return replace(self.model, provider_model=name)
+            detail = f"a plugin names the model {name}: there is no such Model"
+            raise ProviderFailed("unknown_model", detail, retryable=False) from None
 
 
 @dataclass

@@ -168,7 +168,9 @@ class PluginPrompt(Part):
         description="Added to what the model is told first."
     )
     model: Annotated[str, Field(max_length=256)] | None = Field(
-        None, description="Instead of the client's model."
+        None,
+        description="Instead of the client's model: a name of its provider's, without a "
+        "provider the id of a Model.",
     )
     temperature: Temperature | None = Field(None, description="Instead of the client's.")
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
