@@ -33,7 +33,7 @@ ifdef ARGS
 	$(UV) run --frozen pytest $(ARGS)
 else
 	$(UV) run --frozen pytest -m "not e2e and not emulator" -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
-	$(UV) run --frozen pytest -m "e2e or emulator"
+	$(UV) run --frozen pytest -m "e2e or emulator" -n 2 --dist loadgroup
 endif
 
 lint: .venv/.synced $(TOOLS)/.sam ## The gates: style, types, borders, template

@@ -12,15 +12,24 @@ from tests.e2e.stack import Stack, described, running
 
 ON_THE_STACK = ("e2e", "emulator")
 STACK = pytest.StashKey[Stack]()
+BROWSER = Path(__file__).parent / "browser"
+WAITING = {"test_isolation_chat.py"}
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the stack comes last, and with pytest-xdist (--dist loadgroup) to one worker."""
+    """What needs the stack comes last.
+
+    With pytest-xdist (--dist loadgroup) it goes to two workers, each with a stack of its own:
+    one has the browser, for while playwright runs, no test may start an event loop, and what
+    waits most.
+    """
     for item in items:
         if needs_stack(item):
-            item.add_marker(pytest.mark.xdist_group("stack"))
+            in_browser = BROWSER in item.path.parents or item.path.name in WAITING
+            group = "browser's stack" if in_browser else "stack"
+            item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
     items.sort(key=needs_stack)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 Request = Mapping[str, Any]
 QUOTED = 300
+LINES = 12
 PLACE = re.compile(r"\bin ([A-Z][^?.!;]*)")
 
 
@@ -89,10 +90,10 @@ def _text(request: Request) -> str:
     messages = request.get("messages", [])
     lines = ["I am Parley's development model: I run on this machine and know nothing."]
     if messages and messages[-1].get("role") == "tool":
-        result = content(messages[-1])[:QUOTED]
-        lines.append(f"The tool answered: {result}")
-        lines.append("A real model would now put that into words of its own.")
-        return " ".join(lines)
+        lines.append("I called a tool, and this is what came back:")
+        shown = f"```json\n{_pretty(content(messages[-1]))}\n```"
+        closing = "A real model would now put that into words of its own."
+        return "\n\n".join([" ".join(lines), shown, closing])
     lines.append(f"You asked: “{_quoted(question(request))}”")
     if "prompt" in request:
         lines.append("It came as one prompt, without the messages of a thread.")
@@ -101,6 +102,16 @@ def _text(request: Request) -> str:
     lines.append("A real model would now say something clever; I only say the same thing every")
     lines.append("time, a word at a time, so that you can watch an answer come in as a stream.")
     return " ".join(lines)
+
+
+def _pretty(text: str) -> str:
+    """The first lines of what a tool answered, as people read JSON."""
+    try:
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except json.JSONDecodeError:
+        text = _quoted(text)
+    lines = text.splitlines()
+    return "\n".join(lines if len(lines) <= LINES else [*lines[:LINES], "…"])
 
 
 def _quoted(text: str) -> str:

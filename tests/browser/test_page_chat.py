@@ -266,7 +266,7 @@ def test_a_tools_work_is_folded_and_can_be_looked_into(
     ours = Ours(open_window()).open(weather.url)
     ours.ask(f'{word} calculator {{"expression": "6*7"}}')
 
-    expect(ours.said("assistant", "The tool answered", "done")).to_have_count(1)
+    expect(ours.said("assistant", "I called a tool", "done")).to_have_count(1)
     for _ in ("as it came", "after a reload"):
         expect(ours.tools).to_have_count(1)
         expect(ours.tools).to_contain_text("calculator")

@@ -24,8 +24,8 @@ NOBODY: dict[str, Call] = {
     ),
     "empty the queue": lambda to, on: to("sqs").purge_queue(QueueUrl=on.outputs["QueueUrl"]),
     "read secrets beside Parley's": lambda to, on: to("ssm").get_parameter(Name="/other/key"),
-    "write a secret": lambda to, on: to("ssm").put_parameter(
-        Name="/parley/key", Value="x", Type="SecureString"
+    "write beside Parley's secrets": lambda to, on: to("ssm").put_parameter(
+        Name="/other/key", Value="x", Type="SecureString"
     ),
     "call a function": lambda to, on: to("lambda").invoke(
         FunctionName=on.outputs["SweeperFunctionName"]
@@ -42,6 +42,12 @@ SOME: dict[str, tuple[set[str], Call]] = {
     "read a provider's secret": (
         {"Runner"},
         lambda to, on: to("ssm").get_parameter(Name="/parley/absent"),
+    ),
+    "write a provider's secret": (
+        {"Api"},
+        lambda to, on: to("ssm").put_parameter(
+            Name="/parley/permissions", Value="x", Type="SecureString", Overwrite=True
+        ),
     ),
     "receive wake-ups": (
         {"Runner"},
