@@ -102,9 +102,10 @@ def test_a_tool_is_called_and_its_result_is_in_the_answer(
 
     component.send(f'{word} calculator {{"expression": "6*7"}}')
 
-    expect(component.message("assistant", re.compile(r"I called a tool.*42", re.DOTALL))).to_have_count(1)
+    answered = re.compile(r"I called a tool.*42", re.DOTALL)
+    expect(component.message("assistant", answered)).to_have_count(1)
     component.reload()
-    expect(component.message("assistant", re.compile(r"I called a tool.*42", re.DOTALL))).to_have_count(1)
+    expect(component.message("assistant", answered)).to_have_count(1)
     # The component would post stored tool messages back as orphans.
     expect(component.messages("tool")).to_have_count(0)
     component.send(f"{word} once more")
