@@ -47,6 +47,7 @@ TOLD: dict[str, tuple[str, int]] = {
         413,
     ),
     "refused": (_REFUSED, 502),
+    "client_gone": ("This chat was deleted before your message was answered.", 410),
     "question_gone": ("The message was deleted before it was answered.", 410),
 }
 
