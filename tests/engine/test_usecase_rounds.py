@@ -285,6 +285,23 @@ async def test_a_model_that_never_stops_calling_has_to_answer(limit: int) -> Non
     assert answered(world) == "So be it."
 
 
+@pytest.mark.parametrize("limit", [0, 1])
+@pytest.mark.parametrize("said", [(), (Say(" \n"),)])
+async def test_calls_after_the_last_round_without_a_word_are_no_answer(
+    limit: int, said: tuple[Any, ...]
+) -> None:
+    world = a_world(limits={"toolRounds": limit})
+    calling = [(Say("Hm."), Ask((SUM,)))] * limit
+    world.provider.scripts = [*calling, (*said, Ask((SUM,))), *calling, (Say("Two."), End())]
+    await ask(world)
+    prompt = world.prompt("a")
+    assert (prompt.status, prompt.error_code) == (Status.ERRORED, "malformed")
+    assert (rounds(world), world.answer("a")) == ([], None)
+    await world.clock.advance(2)
+    await look(world)
+    assert answered(world) == ("Hm.\n\nTwo." if limit else "Two.")
+
+
 @pytest.mark.parametrize("name", ["get_current_weather", "no_such_tool", ""])
 async def test_what_was_not_offered_is_not_called(name: str) -> None:
     world = a_world()

@@ -82,6 +82,7 @@ RENEW_AGAIN_SECONDS = 0.5
 # The rounds of a turn are written in one transaction of 4 MB at most, each an item.
 RESULTS_BYTES = 96 * 1024
 UNKNOWN_TOOL = "there is no such tool"
+NO_ANSWER = "the model asked for tools that it was not offered, and said nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,17 +264,20 @@ class Attempt:
     async def _converse(self, asked: Asking) -> Answered:
         """Stream, do what the model asks for, stream on, until it asks for nothing more.
 
-        After the last round the model gets no tools, so that it has to answer.
+        After the last round the model gets no tools, so that it has to answer. One that asks
+        for them all the same and says nothing has not: a blank answer would be stored as one.
         """
         request, rounds, usage = asked.request, list[Round](), None
         while True:
             start = len(self.delivery.text)
             finished = await self._stream(request)
             usage = _sum(usage, finished.usage)
+            said = self.delivery.text[start:].removeprefix(ROUNDS_APART if start else "")
+            if finished.calls and not request.tools and not said.strip():
+                raise ProviderFailed("malformed", NO_ANSWER, retryable=True)
             if not finished.calls or not request.tools:
                 text = self.delivery.text
                 return Answered(text, finished.finish_reason, usage, tuple(rounds))
-            said = self.delivery.text[start:].removeprefix(ROUNDS_APART if start else "")
             calls = await self._call_tools(len(rounds) + 1, finished.calls, asked)
             rounds.append(Round(len(rounds) + 1, said, calls))
             request = replace(
