@@ -277,6 +277,22 @@ async def test_the_mark_of_a_deleted_session_outlives_the_session(
         await asked(stores, session, 2 if used else 1, "p2")
 
 
+async def test_a_session_is_only_marked_if_nobody_has_used_it_since(stores: Stores) -> None:
+    session = a_session(updated_at=NOW, expires_at=0)
+    await stores.threads.create_thread(session)
+
+    with pytest.raises(TransitionRefused):
+        await stores.threads.mark_deleted(ACCOUNT, "s1", NOW + DAY, older_than=NOW)
+    assert await stores.threads.thread(ACCOUNT, "s1") == session
+
+    marked = await stores.threads.mark_deleted(ACCOUNT, "s1", NOW + DAY, older_than=NOW + 1)
+    assert marked is not None
+    assert marked.deleted
+    again = await stores.threads.mark_deleted(ACCOUNT, "s1", NOW + 2 * DAY, older_than=NOW + 1)
+    assert again == marked, "it is marked already, whenever that was"
+    assert await stores.threads.mark_deleted(ACCOUNT, "s2", NOW, older_than=NOW) is None
+
+
 CALLS = (
     ToolCall("c1", "get_current_weather", '{"location":"Wien"}', '{"celsius":21}', "ok", 310),
     ToolCall("c2", "calculator", '{"expression":"1/0"}', '{"error":"division"}', "failed"),

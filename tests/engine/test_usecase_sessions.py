@@ -11,6 +11,7 @@ from parley.core.session import intro_of, session_id
 from parley.core.thread import ANSWER, QUESTION, REPLACES, Message, Role, ToolCall
 from parley.usecases.sessions import HISTORY_MESSAGES, History
 
+from tests.fakes.chaos import BEFORE
 from tests.fakes.provider import SHORT, Fail, Script
 from tests.fakes.sessions import CLIENT, FOREIGN, KEY, SIBLING, SessionWorld
 from tests.fakes.world import ACCOUNT, ADMIN, STRANGER, USER
@@ -260,3 +261,46 @@ async def test_a_session_whose_last_question_was_tried_again_is_not_old() -> Non
     done = await world.clock.run(world.sessions.purge(ADMIN, "", cutoff, dry_run=False))
     assert (done.matched, done.deleted) == (0, 0)
     assert await world.texts(key) == ["Hello", "An answer."]
+
+
+@pytest.mark.parametrize("retried", [False, True], ids=["a question", "a retry"])
+async def test_a_session_that_is_used_while_a_purge_goes_on_stays(retried: bool) -> None:
+    # purge                       its holder, after a hundred days
+    # lists it: old
+    #                             goes on with it
+    # marks it deleted <- refused: it was used since
+    world = SessionWorld()
+    key, unused = await world.opened(), await world.opened()
+    prompt = (await world.say(key, "Hello")).prompt
+    await world.clock.run(world.converse.cancel(CLIENT, key, prompt.id))
+    await world.say(unused, "Hello")
+    await world.drain()
+    await world.clock.advance(100 * DAY)
+    cutoff = world.clock.now() - 90 * DAY * 1000
+    hold = world.conductor.hold("threads.mark_deleted", BEFORE, actor="purge")
+    purging = world.sessions.purge(ADMIN, "", cutoff, dry_run=False)
+    _, task = world.start(purging, name="purge")
+    await hold.reached.wait()
+    if retried:
+        await world.clock.run(world.converse.retry(CLIENT, key, prompt.id, ""))
+    else:
+        await world.say(key, "I am back")
+    hold.release()
+    done = await world.clock.finish(task)
+    assert (done.matched, done.deleted) == (2, 1)
+    await world.drain()
+    said = ["Hello"] if retried else ["Hello", "I am back"]
+    assert await world.texts(key) == [*said, "An answer."]
+    kept = await world.clock.run(world.sessions.list(ADMIN, "", 10, ""))
+    assert [thread.id for thread in kept.items] == [session_id(key)]
+
+
+async def test_a_purge_keeps_what_was_used_at_the_very_moment_that_it_is_told() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "Hello")
+    moment = world.clock.now()
+    await world.drain()
+    purge = world.sessions.purge
+    assert (await world.clock.run(purge(ADMIN, "", moment))).matched == 0
+    assert (await world.clock.run(purge(ADMIN, "", moment + 1))).matched == 1

@@ -55,7 +55,14 @@ from parley.adapters.dynamodb_table import (
     Table,
     TransactionFailed,
 )
-from parley.core.errors import Busy, Conflict, NotFound, ThreadDeleted, TurnTaken
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    NotFound,
+    ThreadDeleted,
+    TransitionRefused,
+    TurnTaken,
+)
 from parley.core.thread import QUESTION, Message, Thread
 from parley.ports import Page, ThreadChanges
 
@@ -144,7 +151,14 @@ class DynamoThreads:
             return changed
         raise Busy(BUSY)
 
-    async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
+    async def mark_deleted(
+        self, account: str, thread_id: str, now: int, *, older_than: int = 0
+    ) -> Thread | None:
+        """Race: a session is found old, and its holder goes on with it before it is marked."""
+        now_seconds = self._table.now_seconds()
+        old = Condition("")
+        if older_than:
+            old = Condition(" AND #updated_at < :older", {":older": older_than})
         update = Update(
             thread_key(account, thread_id),
             sets={
@@ -158,18 +172,18 @@ class DynamoThreads:
             # A repeated mark must not put a finished deletion back into the index.
             condition=Condition(
                 "attribute_exists(#pk) AND attribute_not_exists(#deleted)"
-                " AND (attribute_not_exists(#expires_at) OR #expires_at > :now)",
-                {":now": self._table.now_seconds()},
+                f" AND (attribute_not_exists(#expires_at) OR #expires_at > :now){old.text}",
+                {":now": now_seconds, **old.values},
             ),
         )
         try:
             return to_thread(await self._table.update(update))
         except ConditionFailed as failed:
             item = failed.item
-        if item is None or item.get("expires_at", self._table.now_seconds() + 1) <= (
-            self._table.now_seconds()
-        ):
+        if item is None or item.get("expires_at", now_seconds + 1) <= now_seconds:
             return None
+        if not item.get("deleted"):
+            raise TransitionRefused("mark_deleted")
         return to_thread(item)
 
     async def delete_page(self, account: str, thread_id: str, limit: int) -> bool:

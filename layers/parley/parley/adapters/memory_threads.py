@@ -9,6 +9,7 @@ from parley.core.errors import (
     Invalid,
     NotFound,
     ThreadDeleted,
+    TransitionRefused,
 )
 from parley.core.thread import QUESTION, Message, Role, Thread
 from parley.ports import Page, ThreadChanges
@@ -82,12 +83,16 @@ class MemoryThreads:
         self.state.threads[account, thread_id] = changed
         return changed
 
-    async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
+    async def mark_deleted(
+        self, account: str, thread_id: str, now: int, *, older_than: int = 0
+    ) -> Thread | None:
         key = (account, thread_id)
         stored = self.state.thread(*key)
         if stored is None:
             return None
         if not stored.deleted:
+            if older_than and stored.updated_at >= older_than:
+                raise TransitionRefused("mark_deleted")
             mark = replace(stored, deleted=True, updated_at=now, expires_at=0)
             self.state.threads[key] = mark
             self.state.deletions.add(key)

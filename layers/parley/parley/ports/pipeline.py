@@ -281,8 +281,14 @@ class ThreadStore(Protocol):
         Raises NotFound if it is absent or deleted.
         """
 
-    async def mark_deleted(self, account: str, thread_id: str, now: int) -> Thread | None:
-        """Mark deleted, and make the rest of the deletion due; None if it never existed."""
+    async def mark_deleted(
+        self, account: str, thread_id: str, now: int, *, older_than: int = 0
+    ) -> Thread | None:
+        """Mark deleted, and make the rest of the deletion due; None if it never existed.
+
+        With `older_than` (ms) only if it was last changed before: raises TransitionRefused
+        otherwise. One that is marked already stays so, and is returned.
+        """
 
     async def delete_page(self, account: str, thread_id: str, limit: int) -> bool:
         """Delete up to `limit` items of a thread marked deleted; True when none is left.

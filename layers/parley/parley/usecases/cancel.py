@@ -259,13 +259,22 @@ class DeleteThread:
     ending: Ending
     clock: Clock
 
-    async def __call__(self, principal: Principal, thread_id: str, budget: float) -> None:
-        """Raises NotFound. Deletes for `budget` seconds; the rest is due to the sweeper."""
-        thread = await self.threads.thread(principal.account, thread_id)
+    async def __call__(
+        self, principal: Principal, thread_id: str, budget: float, *, older_than: int = 0
+    ) -> None:
+        """Deletes for `budget` seconds; the rest is due to the sweeper. Raises NotFound.
+
+        With `older_than` (ms) only what was last changed before: else Conflict.
+        """
+        account, now = principal.account, self.clock.now()
+        thread = await self.threads.thread(account, thread_id)
         if thread is None or thread.deleted or not principal.sees(thread):
             raise NotFound("no such thread")
-        await self.threads.mark_deleted(principal.account, thread_id, self.clock.now())
-        await self.go_on(principal.account, thread_id, self.clock.monotonic() + budget)
+        try:
+            await self.threads.mark_deleted(account, thread_id, now, older_than=older_than)
+        except TransitionRefused:
+            raise Conflict("the thread was used meanwhile") from None
+        await self.go_on(account, thread_id, self.clock.monotonic() + budget)
 
     async def go_on(self, account: str, thread_id: str, until: float) -> bool:
         """Cancel what is unfinished, then delete in pages; True when nothing is left.

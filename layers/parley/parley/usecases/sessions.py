@@ -4,6 +4,7 @@ Whoever holds a session key may read and go on with that session; an admin may l
 and remove those of the account, by id: nobody but the holder ever has the key.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -196,19 +197,25 @@ class Sessions:
         """
         page = await self.list(principal, client_name, PURGE_PAGE, after)
         old = [thread for thread in page.items if thread.updated_at < older_than]
-        if not dry_run:
-            await self._delete_all(principal, old)
-        return Purged(len(page.items), len(old), 0 if dry_run else len(old), page.after)
+        deleted = 0 if dry_run else await self._delete_all(principal, old, older_than)
+        return Purged(len(page.items), len(old), deleted, page.after)
 
-    async def _delete_all(self, principal: Principal, threads: Sequence[Thread]) -> None:
-        """Mark all of them deleted, with whatever time is left for the deletion itself."""
+    async def _delete_all(
+        self, principal: Principal, threads: Sequence[Thread], older_than: int
+    ) -> int:
+        """Mark all of them deleted, with whatever time is left for the deletion itself.
+
+        How many it were, without those that somebody else has deleted since they were
+        listed, or goes on with.
+        """
         until = self.clock.monotonic() + PURGE_SECONDS
+        deleted = 0
         for thread in threads:
-            try:
-                left = max(until - self.clock.monotonic(), 0)
-                await self.delete_thread(principal, thread.id, left)
-            except NotFound:
-                continue  # somebody else has deleted it meanwhile
+            left = max(until - self.clock.monotonic(), 0)
+            with contextlib.suppress(NotFound, Conflict):
+                await self.delete_thread(principal, thread.id, left, older_than=older_than)
+                deleted += 1
+        return deleted
 
 
 def _whole_turns(newest_first: list[Message]) -> list[Message]:
