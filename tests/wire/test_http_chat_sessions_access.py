@@ -7,6 +7,7 @@ import pytest
 from parley.core.resource import Kind
 from parley.wire import http
 
+from tests.fakes.provider import Fail
 from tests.fakes.world import ACCOUNT
 from tests.wire.chat_client import CONFIG, HOST, ORIGIN, SANDBOX, ChatClient, told
 from tests.wire.test_http_refusals import stored
@@ -317,3 +318,28 @@ def test_undeploying_closes_the_host(client: ChatClient) -> None:
 def test_attaching_a_key_closes_it_to_the_public(client: ChatClient) -> None:
     client.describe("stackademy", 1, apiKey="the key")
     assert client.at("GET", "/config").json == NEEDED
+
+
+def test_an_admin_reads_why_a_turn_of_the_accounts_llm_client_failed(client: ChatClient) -> None:
+    """A session's owner is nobody who could ask; other users and accounts are told nothing."""
+    key = client.opened()
+    client.world.provider.scripts.append([Fail("refused", retryable=False)])
+    prompt_id = client.answered(key, "why?")["smarter"]["prompt"]["id"]
+    at = f"/prompt-svc/prompt/{prompt_id}"
+    prompt = client.at("GET", at, host=API, key="admin-key").json["prompt"]
+    assert (prompt["prompt"], prompt["errorCode"]) == ("why?", "refused")
+    assert "words of the provider" in prompt["error"]
+    [listed] = client.at(
+        "POST",
+        "/prompt-svc/prompts",
+        {
+            "query": {
+                "filters": [{"fields": ["status"], "op": "isInList", "jsonValues": '["abandoned"]'}]
+            }
+        },
+        host=API,
+        key="admin-key",
+    ).json["prompts"]
+    assert (listed["prompt"], listed["error"]) == ("why?", prompt["error"])
+    for other in ("user-key", "stranger-key"):
+        assert client.at("GET", at, host=API, key=other).status == 404

@@ -60,7 +60,10 @@ class AttemptShape(TypedDict):
 
 
 class PromptShape(TypedDict):
-    """A prompt. `prompt`, `template` and `error` are its owner's only: others get ""."""
+    """A prompt. `prompt`, `template` and `error` are its owner's only: others get "".
+
+    The turn of an llm_client's session is shown to the account's admins as well.
+    """
 
     id: str
     prompt: str
@@ -130,7 +133,7 @@ class Nothing(TypedDict):
 
 def prompt_answer(shown: Shown, principal: Principal) -> PromptAnswer:
     """The prompt with its answer, as the caller may see it."""
-    answer = shown.answer if _owner(shown.prompt, principal) else None
+    answer = shown.answer if _told(shown.prompt, principal) else None
     completed = answer is not None and shown.prompt.status is Status.COMPLETED
     prompt = prompt_shape(shown, principal)
     prompt["ahead"] = shown.ahead
@@ -143,8 +146,8 @@ def prompt_answer(shown: Shown, principal: Principal) -> PromptAnswer:
 def prompt_shape(shown: Shown, principal: Principal) -> PromptShape:
     """The prompt as the caller may see it; without `ahead`, which not every call knows."""
     prompt = shown.prompt
-    mine = _owner(prompt, principal)
-    question = shown.question if mine else None
+    told = _told(prompt, principal)
+    question = shown.question if told else None
     template = question.template if question else ""
     shape = PromptShape(
         id=prompt.id,
@@ -159,7 +162,7 @@ def prompt_shape(shown: Shown, principal: Principal) -> PromptShape:
         status=prompt.status.value,
         lastRun=stamp(prompt.last_run),
         runCount=prompt.run_count,
-        error=prompt.error if mine else "",
+        error=prompt.error if told else "",
         userId=prompt.user_id,
         type=PROMPT_TYPE,
         requestMessageId=prompt.id,
@@ -176,8 +179,13 @@ def prompt_shape(shown: Shown, principal: Principal) -> PromptShape:
     return shape
 
 
-def _owner(prompt: Prompt, principal: Principal) -> bool:
-    return prompt.user_id == principal.user_id
+def _told(prompt: Prompt, principal: Principal) -> bool:
+    """True if the caller gets the texts: it is the owner's, or an admin's account's session's.
+
+    A session is no user who could ask why its turn failed; whose llm_client it is must.
+    """
+    of_session = bool(prompt.client) and principal.admin and prompt.account == principal.account
+    return of_session or prompt.user_id == principal.user_id
 
 
 def _attempt(attempt: Attempt) -> AttemptShape:
