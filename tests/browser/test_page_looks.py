@@ -17,6 +17,7 @@ PHONE = {
     "is_mobile": True,
     "has_touch": True,
 }
+NARROW = {"width": 390, "height": 844}
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -126,3 +127,31 @@ def background(page: Page) -> str:
     """The colour behind everything."""
     colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
     return colour
+
+
+def test_the_drawer_of_a_narrow_window_is_used_by_keyboard(
+    open_window: OpenWindow, plain: LlmClient, word: str
+) -> None:
+    ours = Ours(open_window(viewport=NARROW)).open(plain.url)
+    ours.answered(f"What is {word}?")
+    menu, keys = ours.page.get_by_test_id("menu"), ours.page.keyboard
+
+    menu.press("Enter")
+    expect(ours.session(word).get_by_test_id("session-open")).to_be_focused()
+    expect(ours.page.locator("#main")).to_have_attribute("inert", "")
+    for _ in range(8):
+        keys.press("Tab")
+        assert ours.page.evaluate("document.activeElement.closest('#main, .skip') === null")
+    keys.press("Escape")
+    expect(menu).to_be_focused()
+    expect(ours.sessions).not_to_be_visible()
+    expect(ours.page.locator("[inert]")).to_have_count(0)
+
+    menu.press("Enter")
+    ours.page.evaluate("document.activeElement.blur()")
+    keys.press("Escape")
+    expect(menu).to_be_focused()
+    # Nothing stays out of reach when the window becomes wide meanwhile.
+    menu.press("Enter")
+    ours.page.set_viewport_size({"width": 1280, "height": 800})
+    expect(ours.page.locator("[inert]")).to_have_count(0)

@@ -6,7 +6,6 @@ import { moment } from "./texts.js";
 /** Shows `sessions` (sessions.js); `open(key)` and `removed(key)` are told what is chosen. */
 export function makePanel(sessions, { open, removed }) {
   const list = $("sessions");
-  const panel = $("panel");
   const menu = $("menu");
   const shade = $("shade");
   let renaming = "";
@@ -18,11 +17,18 @@ export function makePanel(sessions, { open, removed }) {
   menu.addEventListener("click", () => toggle(!isOpen()));
   $("panel-close").addEventListener("click", () => toggle(false));
   shade.addEventListener("click", () => toggle(false));
-  panel.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || renaming || !isOpen()) return;
-    event.stopPropagation();
-    toggle(false);
-  });
+  // Wherever the focus is, and before anybody else takes the key for a wish to stop.
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key !== "Escape" || renaming || !isOpen()) return;
+      event.stopPropagation();
+      toggle(false);
+    },
+    true,
+  );
+  // On a wide window the list is no drawer any more.
+  matchMedia("(max-width: 860px)").addEventListener("change", () => toggle(false));
 
   const isOpen = () => document.body.classList.contains("panel-open");
 
@@ -31,6 +37,7 @@ export function makePanel(sessions, { open, removed }) {
     document.body.classList.toggle("panel-open", wanted);
     menu.setAttribute("aria-expanded", String(wanted));
     shade.hidden = !wanted;
+    for (const rest of document.querySelectorAll("#main, .skip")) rest.inert = wanted;
     if (wanted) (list.querySelector("button") ?? $("panel-close")).focus();
     else menu.focus();
   }
