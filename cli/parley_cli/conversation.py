@@ -19,6 +19,7 @@ from parley_cli.kept import KeptSession
 from parley_cli.output import Output, Waiting
 from parley_cli.view import TERMINAL
 from parley_cli.waiting import SOCKET_TRIES, Answer, Watch
+from parley_cli.words import failed
 
 
 @dataclass
@@ -115,8 +116,7 @@ class Conversation:
         final = turn.run()
         status = final["prompt"].get("status")
         if status == "abandoned":
-            code = final["prompt"].get("errorCode") or "failed"
-            raise Refused(f"the answer was given up after some tries ({code})")
+            raise Refused(failed(str(final["prompt"].get("errorCode") or ""), turn.prompt_id))
         return final
 
     def stop(self, prompt_id: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from parley_cli import follow, waiting
+from parley.wire.smarter.words import TOLD as SERVERS_WORDS
+from parley_cli import follow, waiting, words
 from typer.testing import Result
 
 from tests.cli.chatting import WELCOME, thread_of
@@ -117,19 +118,26 @@ def test_an_answer_that_was_given_up_ends_with_1(run: Run, api: FakeApi):
     api.script = [("start",), ("say", "half"), ("abandon", "rate_limited")]
     result = say(run, "Hello")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "rate_limited" in result.stderr
+    said = " ".join(result.stderr.split())
+    assert "the provider is asked too much just now (rate_limited)" in said
+    assert "parley prompts show chat_1" in said
+
+
+def test_there_is_a_sentence_for_every_way_to_fail():
+    assert set(words.TOLD) >= set(SERVERS_WORDS)
+    assert "went wrong" in words.failed("something_new", "chat_1")
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("typed", "code"),
     [
         (["chat", "absent", "-m", "x"], 4),
         (["chat", "stackademy", "-m", " "], 2),
         (["chat", "stackademy"], 2),
     ],
 )
-def test_what_makes_no_sense_is_refused(run: Run, words, code):
-    assert run(*words, input="").exit_code == code
+def test_what_makes_no_sense_is_refused(run: Run, typed, code):
+    assert run(*typed, input="").exit_code == code
 
 
 def test_a_key_that_may_only_chat_is_enough(run: Run, api: FakeApi):
