@@ -6,8 +6,9 @@ from parley.core.llm_client import LlmClient
 from parley.core.prompt import Status
 from parley.core.session import CHAT_RETRIES, session_id
 from parley.core.thread import answer_id
+from parley.usecases.converse import Said
 
-from tests.fakes.chaos import AFTER, BEFORE
+from tests.fakes.chaos import AFTER, BEFORE, Call
 from tests.fakes.provider import SILENT, Fail, Say
 from tests.fakes.sessions import CLIENT, FOREIGN, KEY, SIBLING, SessionWorld, limited
 from tests.fakes.world import ACCOUNT, ADMIN
@@ -198,6 +199,95 @@ async def test_a_turn_is_counted_once_however_often_its_commit_is_refused() -> N
     hold.release()
     await world.clock.finish(first)
     assert world.conductor.calls("chat.count_turn") == 2
+
+
+async def waited(world: SessionWorld, key: str, text: str, client: LlmClient) -> float:
+    """How many seconds who posts this again, and would wait for three, does wait."""
+    before = world.clock.monotonic()
+    said = Said(text, "intro.2", "192.0.2.1")
+    turned = await world.clock.run(world.converse(client, key, said, 3))
+    assert turned.prompt.status is Status.SCHEDULED
+    return world.clock.monotonic() - before
+
+
+async def test_who_posts_an_open_turn_again_and_waits_counts_as_one_more_turn() -> None:
+    """A wait holds a function: nobody has many of them at once for one turn."""
+    world = SessionWorld()
+    client = limited(address_turns_per_minute=3)
+    key = await world.opened(client)
+    await world.say(key, "One", "intro.2", client)
+    waits = [await waited(world, key, "One", client) for _ in range(4)]
+    assert [wait >= 3 for wait in waits] == [True, True, False, False]
+    assert waits[2:] == [0, 0]
+    assert isinstance(await world.refused("", "Two", client=client), Limited)
+    assert len(world.state.prompts) == 1
+
+
+async def test_who_posts_an_open_turn_again_and_does_not_wait_counts_not() -> None:
+    world = SessionWorld()
+    client = limited(address_turns_per_minute=1, session_turns_per_minute=1)
+    key = await world.opened(client)
+    first = await world.say(key, "One", "intro.2", client)
+    for _ in range(3):
+        assert (await world.say(key, "One", "intro.2", client)).prompt.id == first.prompt.id
+    assert world.conductor.calls("chat.count_turn") == 1
+
+
+async def test_a_turn_that_finds_itself_open_in_its_second_try_was_counted_already() -> None:
+    world = SessionWorld()
+    client = limited(address_turns_per_minute=2)
+    key = await world.opened(client)
+    world.conductor.fail("prompts.accept", AFTER)  # stored, and nobody was told
+    assert await waited(world, key, "One", client) >= 3
+    assert world.conductor.calls("chat.count_turn") == 1
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"session_turns_per_minute": 1},
+        {"address_turns_per_minute": 1},
+        {"client_turns_per_minute": 1},
+    ],
+    ids=lambda limits: next(iter(limits)),
+)
+async def test_a_turn_posted_again_gets_its_answer_where_a_new_one_is_refused(
+    limits: dict[str, int],
+) -> None:
+    world = SessionWorld()
+    client = limited(**limits)
+    key = await world.opened(client)
+    first = await world.say(key, "One", "intro.2", client)
+    await world.drain()
+    again = await world.say(key, "One", "intro.2", client)
+    assert again.prompt.id == first.prompt.id
+    assert again.answer is not None
+    for new in ({"text": "Two", "after": "intro.2"}, {"text": "One", "after": "intro.1"}):
+        assert isinstance(await world.refused(key, client=client, **new), Limited)
+    assert isinstance(await world.refused(key, "One", client=client), Limited), "it has no id"
+
+
+async def test_a_finished_turn_posted_again_gets_its_answer_while_another_one_is_open() -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    first = await world.say(key, "One", "intro.2")
+    await world.drain()
+    await world.say(key, "Two", answer_id(first.prompt.id, 1))
+    assert (await world.say(key, "One", "intro.2")).prompt.id == first.prompt.id
+
+
+async def test_an_address_is_another_one_in_each_account() -> None:
+    """Or a hash that is kept would tell that two accounts have a visitor in common."""
+    world = SessionWorld()
+    for client in (CLIENT, SIBLING, FOREIGN):
+        await world.say("", "Hello", client=client)
+    mine, sibling, foreign = (call.args[2] for call in counted(world))
+    assert mine == sibling != foreign
+    assert "192.0.2.1" not in mine
+
+
+def counted(world: SessionWorld) -> list[Call]:
+    return [call for call in world.conductor.log if call.name == "chat.count_turn"]
 
 
 async def test_an_input_that_is_too_long_is_refused_before_anything_is_read() -> None:

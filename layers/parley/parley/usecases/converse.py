@@ -6,6 +6,7 @@ of the browser) is one prompt.
 """
 
 import hashlib
+import ipaddress
 from dataclasses import dataclass, field, replace
 
 from parley.core.access import Principal
@@ -31,7 +32,10 @@ from parley.usecases.cancel import Cancel, Retry, owned
 from parley.usecases.sessions import UNKNOWN, Sessions
 from parley.usecases.waiting import poll
 
-ADDRESS_DIGITS = 10
+# All addresses of a minute are counted in one item, of which each turn bills the whole: in so
+# many groups it stays below 8 KB, whatever comes. Two networks may share a group, and so a
+# bound, for a minute; who would fill other people's groups fills the llm_client's bound first.
+ADDRESS_GROUPS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +90,27 @@ class Converse:
         minted = not key
         key = checked_session_key(key) if key else self.ids.token()
         rules = _SessionRules(
-            client, key, said, minted, self.prompts, self.threads, self.chat, self.clock
+            client=client,
+            key=key,
+            said=said,
+            minted=minted,
+            waits=seconds > 0,
+            prompts=self.prompts,
+            threads=self.threads,
+            chat=self.chat,
+            clock=self.clock,
         )
-        thread_id = session_id(key)
-        known = said.last_server_message
         new = NewPrompt(
             text=said.text,
-            id=turn_id(thread_id, known, said.text) if known else self.ids.new("chat"),
-            thread_id=thread_id,
+            id=rules.turn_id or self.ids.new("chat"),
+            thread_id=session_id(key),
             max_retries=CHAT_RETRIES,
             client=client.name,
             replaces=said.replaces,
         )
         principal = session_principal(rules.fresh(self.clock.now()), said.key_hash)
         prompt = await self.accept(principal, new, rules)
-        prompt = await self._waited(principal, prompt, seconds)
+        prompt = await self._waited(principal, prompt, seconds if rules.waits else 0)
         session = Session(key, client, rules.thread, new=minted)
         return await self._turned(session, prompt)
 
@@ -147,12 +157,16 @@ class Converse:
 
 @dataclass
 class _SessionRules:
-    """`usecases.accept.Rules` of a session, for one thing that was said."""
+    """`usecases.accept.Rules` of a session, for one thing that was said.
+
+    `waits` says whether the caller waits for the end of the turn; it may be taken back.
+    """
 
     client: LlmClient
     key: str
     said: Said
     minted: bool
+    waits: bool
     prompts: PromptStore
     threads: ThreadStore
     chat: ChatStore
@@ -166,6 +180,12 @@ class _SessionRules:
     def fresh(self, now: int) -> Thread:
         """The session's thread as it begins."""
         return opened(self.key, self.client, now)
+
+    @property
+    def turn_id(self) -> str:
+        """The id of just this turn; empty if the caller had none of our messages."""
+        known = self.said.last_server_message
+        return turn_id(session_id(self.key), known, self.said.text) if known else ""
 
     async def admit(self, _principal: Principal, head: ThreadHead) -> str:
         """Raise unless the session lives and its limits let one more turn in.
@@ -181,23 +201,31 @@ class _SessionRules:
                 await self._count(now)
                 return ""
             raise NotFound(UNKNOWN)
+        self.thread = thread
         if same := await self._same(head.open_turns):
-            self.thread = thread
+            await self._count_wait(now)
             return same
-        _check_open_turns(self.client, head.open_turns)
-        newest = 0 if head.open_turns else thread.next_turn - 1
-        if self.said.replaces and self.said.replaces != newest:
-            return await self._edited_before()
-        _check_minute(self.client, thread, now)
-        await self._count(now)
+        try:
+            self._check(head.open_turns, thread, now)
+            await self._count(now)
+        except (Limited, Conflict):
+            if await self._accepted_before():
+                return self.turn_id
+            raise
         return ""
+
+    def _check(self, open_turns: tuple[OpenTurn, ...], thread: Thread, now: int) -> None:
+        _check_open_turns(self.client, open_turns)
+        newest = 0 if open_turns else thread.next_turn - 1
+        if self.said.replaces and self.said.replaces != newest:
+            raise Conflict("only the last question can be edited, once its turn is over")
+        _check_minute(self.client, thread, now)
 
     async def _same(self, open_turns: tuple[OpenTurn, ...]) -> str:
         """The id of the unfinished turn that says just this, or ""."""
         if not open_turns:
             return ""
-        if self.said.last_server_message:
-            id_ = turn_id(session_id(self.key), self.said.last_server_message, self.said.text)
+        if id_ := self.turn_id:
             return id_ if any(turn.prompt_id == id_ for turn in open_turns) else ""
         places = [(turn.account, turn.thread_id, turn.turn, QUESTION) for turn in open_turns]
         for question in await self.threads.messages_at(places[-10:]):
@@ -205,12 +233,24 @@ class _SessionRules:
                 return question.id
         return ""
 
-    async def _edited_before(self) -> str:
-        """The id of this very edit, posted again after it was accepted; else Conflict."""
-        id_ = turn_id(session_id(self.key), self.said.last_server_message, self.said.text)
-        if await self.prompts.prompt(self.client.account, id_) is None:
-            raise Conflict("only the last question can be edited, once its turn is over")
-        return id_
+    async def _accepted_before(self) -> bool:
+        """True if this very turn is stored: posted again, it is answered and not refused."""
+        stored = None
+        if self.turn_id:
+            stored = await self.prompts.prompt(self.client.account, self.turn_id)
+        return stored is not None
+
+    async def _count_wait(self, now: int) -> None:
+        """A wait for an open turn holds a function, so it costs as much as a turn.
+
+        Where there are none left, the repetition is answered at once.
+        """
+        if not self.waits:
+            return
+        try:
+            await self._count(now)
+        except Limited:
+            self.waits = False
 
     async def _count(self, now: int) -> None:
         """Once, however often the turn is admitted."""
@@ -281,12 +321,12 @@ def _check_length(client: LlmClient, text: str) -> None:
 async def count_turn(chat: ChatStore, client: LlmClient, address: str, now: int) -> None:
     """Count a turn of an llm_client and of an address; raises Limited.
 
-    The address is kept as a short hash only, and for some minutes.
+    Of the address only a group is kept, and that for some minutes.
     """
-    limits = client.limits
-    hashed = hashlib.sha256(f"{client.account} {address}".encode()).hexdigest()[:ADDRESS_DIGITS]
+    limits, minute = client.limits, now // 60_000
+    group = address_group(client.account, address, minute)
     caps = (limits.client_turns_per_minute, limits.address_turns_per_minute)
-    counts = await chat.count_turn(client.account, client.name, hashed, now // 60_000, caps)
+    counts = await chat.count_turn(client.account, client.name, group, minute, caps)
     if counts.client_full:
         raise Limited(
             "clientTurnsPerMinute",
@@ -297,3 +337,20 @@ async def count_turn(chat: ChatStore, client: LlmClient, address: str, now: int)
             "addressTurnsPerMinute",
             "A lot of messages are coming from your network. Please try again in a minute.",
         )
+
+
+def address_group(account: str, address: str, minute: int) -> str:
+    """Which of 1024 groups an address is counted in, three hex digits; others in each minute."""
+    digest = hashlib.sha256(f"{account} {minute} {_network(address)}".encode()).digest()
+    return f"{int.from_bytes(digest[:8]) % ADDRESS_GROUPS:03x}"
+
+
+def _network(address: str) -> str:
+    """Whose address it is: of a /64 of IPv6 one device may have every address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Address(int(parsed) >> 64 << 64))
