@@ -32,7 +32,16 @@ from parley.core.events import (
 from parley.core.model import Catalogue, Model
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt, Status
-from parley.core.thread import ANSWER, QUESTION, Message, Role, Thread, answer_id, title_of
+from parley.core.thread import (
+    ANSWER,
+    QUESTION,
+    REPLACES,
+    Message,
+    Role,
+    Thread,
+    answer_id,
+    title_of,
+)
 
 CI = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -333,6 +342,14 @@ def test_a_cut_takes_at_least_what_is_asked_or_everything(text: str, excess: int
     cut = cut_message(message, excess)
     less = len(encoded(message_state(message))) - len(encoded(cut))
     assert less >= excess or cut["text"] == ""
+
+
+def test_followers_are_told_which_turn_an_edit_takes_the_place_of() -> None:
+    edit = replace(a_message("hello"), part=QUESTION, turn=3, meta={REPLACES: "2"})
+    assert message_frame(edit)["message"]["replaces"] == 2
+    assert cut_message(edit, 3)["replaces"] == 2
+    for other in (replace(edit, meta={}), replace(edit, part=ANSWER), replace(edit, turn=2)):
+        assert message_state(other)["replaces"] == 0
 
 
 def test_a_prompts_frame_has_no_word_of_the_provider() -> None:

@@ -383,8 +383,8 @@ def test_the_last_question_can_be_edited(client: ChatClient) -> None:
     client.answered(key, "helo")
     client.answered(key, "hello", body={"replaces": 1, "wait": 20})
     read = client.at("GET", f"/chat/?session_key={key}").json["data"]
-    asked = [message["content"] for message in read["messages"] if message["role"] == "user"]
-    assert asked == ["hello"]
+    asked = [message for message in read["messages"] if message["role"] == "user"]
+    assert [(message["content"], message["replaces"]) for message in asked] == [("hello", 1)]
     assert client.say(key, "hullo", body={"replaces": 1, "wait": 0}).status == 409
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
-from parley.core.thread import QUESTION, REPLACES, Message, Role
+from parley.core.thread import Message, Role, replaced_turn
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -60,19 +60,12 @@ async def build_context(
         if not left_out and not fits:
             break
         # Newest first, the question that replaces a turn comes before that turn.
-        replaced.add(_replaces(message))
+        replaced.add(replaced_turn(message))
         if not left_out:
             taken.append(message)
             tokens += cost
     taken.reverse()
     return _begun_with_a_question(_without_orphans(taken))
-
-
-def _replaces(message: Message) -> int:
-    """The turn whose place a question takes, or 0. Only an earlier one can be replaced."""
-    text = message.meta.get(REPLACES, "") if message.part == QUESTION else ""
-    turn = int(text) if text.isascii() and text.isdigit() else 0
-    return turn if turn < message.turn else 0
 
 
 def _without_orphans(messages: list[Message]) -> list[Message]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from parley.core.prompt import Prompt
-from parley.core.thread import Message, Role, ToolCall
+from parley.core.thread import Message, Role, ToolCall, replaced_turn
 
 # API Gateway sends a message over 32 KB as several WebSocket frames and refuses one over
 # 128 KB. Deltas are split; other frames are cut and say so.
@@ -104,6 +104,7 @@ def _state(message: Message) -> Frame:
         "userId": message.user_id,
         "partial": message.partial,
         "finishReason": message.finish_reason,
+        "replaces": replaced_turn(message),
         "createdAt": message.created_at,
         "truncated": False,
     }

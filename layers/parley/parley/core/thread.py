@@ -105,6 +105,13 @@ class Message:
     calls: tuple[ToolCall, ...] = ()
 
 
+def replaced_turn(message: Message) -> int:
+    """The turn that a question takes the place of, or 0: an edit's is always an earlier one."""
+    text = message.meta.get(REPLACES, "") if message.part == QUESTION else ""
+    turn = int(text) if text.isascii() and text.isdigit() else 0
+    return turn if turn < message.turn else 0
+
+
 def title_of(text: str) -> str:
     """The contract's title rule, cut on a character and not inside of one."""
     return text[:TITLE_LENGTH]

@@ -132,6 +132,10 @@ class MessageState(_Frame):
     user_id: Annotated[str, Field(description="Who wrote it; empty for an answer.")]
     partial: Annotated[bool, Field(description="True for what is kept of a canceled answer.")]
     finish_reason: str
+    replaces: Annotated[
+        Count,
+        Field(description="The turn whose place it takes, as an edit of its question, or 0."),
+    ]
     created_at: Count
     truncated: Annotated[bool, Field(description="It is cut to fit: fetch the message by HTTP.")]
     calls: Annotated[list[CallState], Field(description="Of the role `tool` only.")] = []

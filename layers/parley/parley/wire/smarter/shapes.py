@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from parley.core.session import Session, intro_id
-from parley.core.thread import ANSWER, QUESTION, Message, Role, ToolCall
+from parley.core.thread import ANSWER, QUESTION, Message, Role, ToolCall, replaced_turn
 
 API = "smarter.sh/v1"
 
@@ -55,6 +55,9 @@ class ChatItem(TypedDict):
     partial: bool
     finish_reason: str
     prompt_id: str
+    replaces: Annotated[
+        int, Field(description="The turn whose place it takes, as an edit of its question, or 0.")
+    ]
     tool_calls: NotRequired[list[ToolCallItem]]
 
 
@@ -95,7 +98,7 @@ def chat_items(messages: Sequence[Message], *, results: bool) -> list[ChatItem]:
             created_at=message.created_at,
         )
         item["partial"], item["finish_reason"] = message.partial, message.finish_reason
-        item["prompt_id"] = asked.get(message.turn, "")
+        item["prompt_id"], item["replaces"] = asked.get(message.turn, ""), replaced_turn(message)
         if message.part == ANSWER and (calls := called(messages, message.turn)):
             item["tool_calls"] = [tool_call_item(call, results=results) for call in calls]
         items.append(item)
@@ -124,6 +127,7 @@ def _item(id_: str, role: Any, text: str, **more: int) -> ChatItem:
         partial=False,
         finish_reason="",
         prompt_id="",
+        replaces=0,
     )
 
 
