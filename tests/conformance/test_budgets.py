@@ -9,7 +9,8 @@ from parley.core.lifecycle import Failure
 from parley.core.prompt import Outcome, Prompt, Usage
 from parley.core.resource import Kind, Resource
 from parley.core.thread import QUESTION, Message, Role, Thread, ToolCall
-from parley.ports import PromptQuery
+from parley.ports import PromptQuery, TurnCounts
+from parley.usecases.converse import ADDRESS_GROUPS
 
 from tests.conformance.material import (
     ACCOUNT,
@@ -218,13 +219,30 @@ async def test_a_turn_of_a_session_costs_what_a_prompt_s_does(
 
 async def test_a_chat_turn_is_counted_in_one_write(stores: Stores, counted: Any) -> None:
     for caps in ((600, 60), (600, 60), (600, 1)):
-        count = stores.chat.count_turn(ACCOUNT, "stackademy", "0123456789abcdef", 1, caps)
+        count = stores.chat.count_turn(ACCOUNT, "stackademy", "3ff", 1, caps)
         _, meter = await counted(count)
         assert meter.calls == {"UpdateItem": 1}
         assert meter.units <= 1
     for renew in (False, False, True):
         _, meter = await counted(stores.chat.sticky(ACCOUNT, "id", "text", NOW, renew=renew))
         assert meter.calls == {"PutItem": 1}
+
+
+async def test_counting_a_turn_costs_eight_units_however_many_addresses_there_are(
+    client: Any,
+) -> None:
+    """As many turns as a manifest may allow, from everywhere: 100 per second for one key."""
+    table = new_table(client)
+    turns: dict[str, int] = {f"a_{group:03x}": 6 for group in range(ADDRESS_GROUPS)}
+    item = {name: {"N": str(count)} for name, count in (turns | {"n": 5999}).items()}
+    key = {"pk": {"S": f"{ACCOUNT}#L#{'x' * 50}"}, "sk": {"S": "0000000001"}}
+    client.put_item(TableName=table, Item={**key, **item})
+    with metered(client) as meter:
+        count = dynamo_stores(client, table).chat.count_turn
+        assert await count(ACCOUNT, "x" * 50, "3ff", 1, (6000, 60)) == TurnCounts()
+        assert (await count(ACCOUNT, "x" * 50, "3ff", 1, (6000, 60))).client_full
+    assert meter.calls == {"UpdateItem": 2}
+    assert meter.largest <= 8 * 1024
 
 
 async def test_every_lookup_of_a_resource_is_one_read(stores: Stores, counted: Any) -> None:

@@ -319,8 +319,8 @@ BAD: list[tuple[str, str, Any, str]] = [
         ("LLMClient", f"spec.limits.{name}", value, f"spec.limits.{name}: ")
         for name, values in {
             "sessionTurnsPerMinute": (0, 1001, "20"),
-            "clientTurnsPerMinute": (0, 100_001, 1.5),
-            "addressTurnsPerMinute": (0, 100_001, True),
+            "clientTurnsPerMinute": (0, 6001, 1.5),
+            "addressTurnsPerMinute": (0, 6001, True),
             "openTurn": ("drop", 1),
             "inputCharacters": (0, 75_001),
             "toolRounds": (-1, 17),
@@ -404,8 +404,8 @@ GOOD: list[tuple[str, str, Any, Any]] = [
         ("LLMClient", f"spec.limits.{name}", value, value)
         for name, values in {
             "sessionTurnsPerMinute": (1, 1000),
-            "clientTurnsPerMinute": (1, 100_000),
-            "addressTurnsPerMinute": (1, 100_000),
+            "clientTurnsPerMinute": (1, 6000),
+            "addressTurnsPerMinute": (1, 6000),
             "openTurn": ("refuse", "queue"),
             "inputCharacters": (1, 75_000),
             "toolRounds": (0, 16),

@@ -25,9 +25,10 @@ class DynamoChat:
     ) -> TurnCounts:
         """One item holds the minute of all addresses, so that one write can look at both bounds.
 
-        It stays small: a name of 2 + 16 characters for each address, of which there are no
-        more than the llm_client may have turns. Race: two turns see the last free place; the
-        condition is on what is counted, so one of them gets it.
+        It stays below 8 KB, eight write units: `address` is one of at most 1024 groups, each a
+        name of five characters. So one key takes the 100 turns per second that a manifest may
+        allow. Race: two turns see the last free place; the condition is on what is counted,
+        so one of them gets it.
         """
         if min(caps) < 1:
             return TurnCounts(client_full=caps[0] < 1, address_full=caps[1] < 1)

@@ -59,9 +59,10 @@ class ChatStore(Protocol):
     async def count_turn(
         self, account: str, client: str, address: str, minute: int, caps: tuple[int, int]
     ) -> TurnCounts:
-        """Count a turn of an address (its hash) in a minute, unless a bound is met.
+        """Count a turn of a minute, unless a bound is met.
 
-        `caps` are those of the llm_client and of one address. One conditional write.
+        `address` is one of at most 1024 groups of addresses, three hex digits. `caps`
+        are those of the llm_client and of one address. One conditional write.
         """
 
     async def sticky(self, account: str, id_: str, fresh: str, now: int, *, renew: bool) -> str:

@@ -19,6 +19,9 @@ from parley.wire.manifests.fields import (
     Url,
 )
 
+# All turns of an llm_client's minute are counted in one item of at most 8 KB, and a key of the
+# table takes about 1,000 write units per second.
+TURNS_PER_MINUTE = 6000
 LOOK = Look()
 LIMITS = Limits()
 BUDGET = ContextBudget()
@@ -121,10 +124,10 @@ class LlmClientLimits(Part):
     session_turns_per_minute: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         LIMITS.session_turns_per_minute, description="Turns of one session."
     )
-    client_turns_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+    client_turns_per_minute: Annotated[int, Field(ge=1, le=TURNS_PER_MINUTE)] | None = Field(
         LIMITS.client_turns_per_minute, description="Turns of all its sessions together."
     )
-    address_turns_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+    address_turns_per_minute: Annotated[int, Field(ge=1, le=TURNS_PER_MINUTE)] | None = Field(
         LIMITS.address_turns_per_minute, description="Turns from one network address."
     )
     open_turn: Literal["refuse", "queue"] | None = Field(
