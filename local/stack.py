@@ -217,6 +217,10 @@ def summary(stack: Mapping[str, object], options: Options) -> str:
     """What to open, what to read, and three commands to copy."""
     api, key = stack["api"], stack["user_key"]
     page = f"http://stackademy.{stack['account']}.api.localhost:{options.port}/"
+    chosen = ""
+    if options.stack_file != LOCAL / "stack.json":
+        # Without it the command would talk to the stack on the usual port, if that runs as well.
+        chosen = f"\n    export PARLEY_STACK={shlex.quote(str(options.stack_file))}"
     return f"""
   Parley is ready.
 
@@ -230,7 +234,7 @@ def summary(stack: Mapping[str, object], options: Options) -> str:
     logs         {options.home}/*.log
 
   Try:
-
+{chosen}
     .venv/bin/parley chat stackademy
     .venv/bin/parley prompt "What's a banana?"
     curl -s {api}/prompt-svc/prompt -H 'Authorization: Bearer {key}' \\

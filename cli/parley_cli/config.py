@@ -1,9 +1,10 @@
 """Where the API is and which key opens it.
 
-Three sources, the first that names an API wins: the environment, the file that
-`parley login` writes, and, for development, the local stack's `.local/stack.json` in this
-directory or a parent. A key is only ever sent to the API it was saved with: an address
-from one source is never combined with a key from another, unless both name the same API.
+Four sources, the first that names an API wins: the environment, the local stack's file that
+`PARLEY_STACK` names, the file that `parley login` writes, and, for development, a local
+stack's file below `.local` in this directory or a parent. A key is only ever sent to the API
+it was saved with: an address from one source is never combined with a key from another,
+unless both name the same API.
 """
 
 import json
@@ -12,11 +13,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from parley_cli.errors import NotAuthenticated, Usage
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOCAL_STACK = "the local stack"
+STACK_VARIABLE = "PARLEY_STACK"
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,15 @@ def socket_beside(api: str) -> str:
 
 def load_target(env: Mapping[str, str], directory: Path) -> Target:
     """What commands talk to; raises NotAuthenticated with a way out if there is nothing."""
-    sources = [_from_env(env), _from_file(config_file(env)), _from_local_stack(directory)]
+    local = _from_local_stack(env, directory)
+    sources = [_from_env(env), _from_file(config_file(env))]
+    sources.insert(1 if env.get(STACK_VARIABLE) else 2, local)
     chosen = next((source for source in sources if source.api), None)
     if chosen is None:
         raise NotAuthenticated(
             "no API is configured. Use `parley login --api URL`, or set PARLEY_API and "
-            "PARLEY_KEY. On a development machine `make run` starts a local stack."
+            "PARLEY_KEY. On a development machine `make run` starts a local stack; of several "
+            f"at once {STACK_VARIABLE} names the file of the one that is meant."
         )
     same = [source for source in sources if source.api == chosen.api]
     key = sources[0].key or next((source.key for source in same if source.key), "")
@@ -99,22 +106,42 @@ def _from_file(path: Path) -> Target:
     return Target(api, key, websocket, str(path))
 
 
-def _from_local_stack(directory: Path) -> Target:
+def _from_local_stack(env: Mapping[str, str], directory: Path) -> Target:
+    stored = local_stack(env, directory)
+    names = ("api", "admin_key", "websocket")
+    api, key, websocket = (str(stored.get(name, "")).rstrip("/") for name in names)
+    return Target(api, key, websocket, LOCAL_STACK)
+
+
+def local_stack(env: Mapping[str, str], directory: Path) -> dict[str, Any]:
+    """What the file of a local stack says; empty if there is none, or none that is the one.
+
+    It is the file that PARLEY_STACK names, else the nearest `.local/stack.json`, else the
+    only `.local/stack-PORT.json` beside where that would be. Raises Usage if the named one
+    cannot be read.
+    """
+    if named := env.get(STACK_VARIABLE):
+        stored = _stack_in(Path(named))
+        if not stored:
+            raise Usage(f"{STACK_VARIABLE}: {named} is not the file of a running local stack")
+        return stored
     for parent in (directory, *directory.parents):
-        path = parent / ".local" / "stack.json"
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError):
-            # Being written just now, or another user's: as good as no local stack.
-            return Target("", "")
-        if not isinstance(stored, dict):
-            return Target("", "")
-        names = ("api", "admin_key", "websocket")
-        api, key, websocket = (str(stored.get(name, "")).rstrip("/") for name in names)
-        return Target(api, key, websocket, "the local stack")
-    return Target("", "")
+        local = parent / ".local"
+        if (local / "stack.json").exists():
+            return _stack_in(local / "stack.json")
+        found = sorted(local.glob("stack-*.json"))
+        if found:
+            return _stack_in(found[0]) if len(found) == 1 else {}
+    return {}
+
+
+def _stack_in(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # Being written or ended just now, or another user's: as good as no local stack.
+        return {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def save_target(path: Path, target: Target) -> None:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from parley_cli.api import Api
-from parley_cli.config import Target, load_target
+from parley_cli.config import LOCAL_STACK, Target, load_target
 from parley_cli.errors import INTERRUPTED, USAGE, CliError
 from parley_cli.output import Output
 
@@ -69,7 +69,7 @@ After = Annotated[
 def target_of(ctx: typer.Context) -> Target:
     """The configured API; says on stderr when that is the local stack."""
     target = load_target(os.environ, Path.cwd())
-    if target.source == "the local stack":
+    if target.source == LOCAL_STACK:
         output_of(ctx).note(f"(using the local stack at {target.api})")
     return target
 

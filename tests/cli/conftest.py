@@ -32,8 +32,9 @@ def api() -> Iterator[FakeApi]:
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No configuration but a test's own, and no pauses that only politeness asks for."""
-    for name in ("PARLEY_API", "PARLEY_KEY", "PARLEY_WEBSOCKET", "PARLEY_MODEL_KEY", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("API", "KEY", "WEBSOCKET", "MODEL_KEY", "STACK"):
+        monkeypatch.delenv(f"PARLEY_{name}", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     # Typer makes its output as wide as this, and plain.

@@ -41,6 +41,34 @@ def test_the_environment_goes_before_the_file_before_the_local_stack(tmp_path):
     assert (found.api, found.key, found.websocket) == ("https://other.example.com", "given", "")
 
 
+def another_stack(directory: Path, port: int) -> Path:
+    (directory / ".local").mkdir(exist_ok=True)
+    file = directory / ".local" / f"stack-{port}.json"
+    file.write_text(json.dumps({"api": f"http://localhost:{port}", "admin_key": f"of {port}"}))
+    return file
+
+
+def test_the_only_local_stack_is_found_whatever_its_port(tmp_path):
+    another_stack(tmp_path, 9999)
+    inside = tmp_path / "deep"
+    inside.mkdir()
+    assert load_target(env(tmp_path), inside).key == "of 9999"
+    another_stack(tmp_path, 8888)
+    with pytest.raises(NotAuthenticated, match="PARLEY_STACK"):
+        load_target(env(tmp_path), inside)
+
+
+def test_the_stack_that_is_named_goes_before_all_but_an_api_that_is_named(tmp_path):
+    local_stack(tmp_path)
+    save_target(config_file(env(tmp_path)), Target(URL, "saved"))
+    named = env(tmp_path, PARLEY_STACK=str(another_stack(tmp_path, 9999)))
+    assert load_target(named, tmp_path).api == "http://localhost:9999"
+    found = load_target(named | {"PARLEY_API": URL}, tmp_path)
+    assert (found.api, found.key) == (URL, "saved")
+    with pytest.raises(Usage, match="gone"):
+        load_target(env(tmp_path, PARLEY_STACK="gone.json"), tmp_path)
+
+
 def test_a_saved_key_is_not_sent_to_another_api(tmp_path):
     save_target(config_file(env(tmp_path)), Target(URL, "saved"))
     with pytest.raises(NotAuthenticated):
