@@ -294,3 +294,21 @@ def test_code_has_a_button_that_copies_it(
 
     expect(button).to_contain_text("Copied")
     assert ours.page.evaluate("navigator.clipboard.readText()") == code
+
+
+def test_an_empty_answer_says_so_and_can_be_asked_for_again(
+    ours: Ours, model: Model, word: str
+) -> None:
+    model.told(word, answer="")
+    ours.ask(f"What is {word}?")
+
+    expect(ours.said("assistant", "The assistant answered nothing.", "done")).to_have_count(1)
+    ours.window.picture("empty")
+    model.told(word, answer=None)
+    ours.retry.click()
+
+    expect(ours.said("assistant", f"You asked: “What is {word}?”", "done")).to_have_count(1)
+    expect(ours.said("user")).to_have_count(1)
+    ours.page.reload()
+    ours.ready()
+    expect(ours.messages).to_have_count(2)

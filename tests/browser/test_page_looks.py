@@ -1,15 +1,17 @@
 """How our own page looks and reads: light, dark, on a phone, and to who cannot see it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import ui_chat
 from tests.browser.conftest import OpenWindow
-from tests.browser.llm_client import LlmClient
+from tests.browser.llm_client import LlmClient, applied
 from tests.browser.ours import Ours
 from tests.e2e.model import Model
+from tests.e2e.stack import Stack
 
 PHONE = {
     "viewport": {"width": 390, "height": 844},
@@ -41,6 +43,37 @@ def greet(name: str) -> str:
 | Data, the long way round | 12 | 129 € |
 
 > Somebody said that once.
+"""
+HEBREW = "\u05e9\u05dc\u05d5\u05dd"
+BOTH_WAYS = f"""\
+{HEBREW} {HEBREW}.
+
+English and {HEBREW}.
+
+1. {HEBREW}
+2. English
+
+| {HEBREW} | English |
+|---|---|
+| 1 | 2 |
+
+```
+code
+```
+"""
+LONG_WORD = f"""\
+apiVersion: smarter.sh/v1
+kind: LLMClient
+metadata:
+  name: longword
+  description: A client with a very long word in an example.
+  version: 0.1.0
+spec:
+  config:
+    deployed: true
+    appName: Long words
+    appWelcomeMessage: What would you like to know?
+    appExamplePrompts: ["What is {'Donaudampfschiff' * 8}?", "Why?"]
 """
 
 
@@ -104,6 +137,46 @@ def test_it_announces_the_answer_to_who_cannot_see_it(
 
     spoken = ours.page.locator("[aria-live=polite]").filter(has_text=f"It is {word}, of course.")
     expect(spoken).to_have_count(1)
+
+
+def test_every_text_reads_in_its_own_direction(
+    open_window: OpenWindow, plain: LlmClient, model: Model, word: str
+) -> None:
+    model.told(word, answer=BOTH_WAYS)
+    ours = Ours(open_window()).open(plain.url)
+    ours.composer.fill(HEBREW)
+    assert direction(ours.composer) == "rtl"
+    ours.ask(f"{HEBREW} {word}")
+    answer = ours.said("assistant", "English", "done")
+    expect(answer).to_have_count(1)
+
+    ours.window.picture("both-ways")
+    assert direction(ours.said("user").locator(".bubble")) == "rtl"
+    expected = {"p": ["rtl", "ltr"], "li": ["rtl", "ltr"], "th": ["rtl", "ltr"], "pre": ["ltr"]}
+    for element, directions in expected.items():
+        assert [direction(one) for one in answer.locator(element).all()] == directions, element
+    assert direction(ours.page.locator(".session-title")) == "rtl"
+    assert not is_wider_than_its_window(ours.page)
+
+
+def test_a_very_long_word_of_an_example_stays_in_its_button(
+    open_window: OpenWindow, stack: Stack, tmp_path: Path
+) -> None:
+    with applied(stack, tmp_path, "longword", LONG_WORD) as client:
+        ours = Ours(open_window(**PHONE)).open(client.url)
+        expect(ours.examples).to_have_count(2)
+        ours.window.picture("examples")
+
+        for box in [one.bounding_box() for one in ours.examples.all()]:
+            assert box is not None
+            assert 0 <= box["x"] < box["x"] + box["width"] <= 390
+        assert not ours.examples.first.evaluate("it => it.scrollWidth > it.clientWidth")
+
+
+def direction(found: Locator) -> str:
+    """Which way an element's text runs."""
+    way: str = found.evaluate("it => getComputedStyle(it).direction")
+    return way
 
 
 def stumbling_blocks(page: Page, axe: str) -> list[str]:

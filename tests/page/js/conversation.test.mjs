@@ -126,6 +126,22 @@ test("a server that cannot be reached gives the draft back", async () => {
   assert.deepEqual([it.notice.kind, drafts, it.phase], ["unreachable", ["Hi"], "ready"]);
 });
 
+test("what was answered with nothing is asked again in its place, what failed is retried", async () => {
+  const items = [asked("Hi"), said("")];
+  const config = () => ({ session_key: KEY, history: { chat_history: items }, prompts: [prompt({ status: "completed" })] });
+  const { conversation, calls } = world({ answers: { config } });
+  await conversation.load("");
+  await conversation.again("p1");
+  const [, payload] = named(calls, "chat")[0];
+  assert.deepEqual([payload.replaces, payload.messages.at(-1).content], [1, "Hi"]);
+  assert.equal(named(calls, "retry").length, 0);
+
+  const failing = world({ answers: { config: () => ({ ...config(), history: { chat_history: [asked("Hi")] }, prompts: [prompt({ status: "abandoned" })] }) } });
+  await failing.conversation.load("");
+  await failing.conversation.again("p1");
+  assert.deepEqual(named(failing.calls, "retry").map(([, , id]) => id), ["p1"]);
+});
+
 test("a session that is gone is followed by a new one that says so", async () => {
   let gone = false;
   const config = (key) => ({
@@ -248,6 +264,27 @@ test("a finished answer is announced once, whichever frame comes first; a read h
   const read = world({ answers: { config } });
   await read.conversation.load(KEY);
   assert.deepEqual(read.heard, []);
+});
+
+test("without a socket the next conversation is read, too, while a read of the one before hangs", async () => {
+  const item = { ...asked("Ho"), id: "p9", prompt_id: "p9" };
+  const open = { ...prompt(), id: "p9" };
+  let reads = 0;
+  const history = (key) => {
+    if (key === KEY) return new Promise(() => {});
+    reads += 1;
+    const end = reads > 1;
+    return { items: end ? [item, { ...said("Yo"), prompt_id: "p9" }] : [item], prompts: [{ ...open, status: end ? "completed" : "running" }] };
+  };
+  const config = (key) => ({
+    session_key: key || KEY, history: { chat_history: [key === OTHER ? item : asked("Hi")] },
+    prompts: [key === OTHER ? open : prompt()], websocket: { url: "" },
+  });
+  const { conversation, it } = world({ sockets: false, answers: { config, history } });
+  await conversation.load(KEY);
+  await conversation.load(OTHER);
+  await until(() => last(it).text === "Yo");
+  assert.equal(reads, 2);
 });
 
 test("what belongs to the conversation before is dropped", async () => {

@@ -43,7 +43,7 @@ const conversation = makeConversation({
 });
 const view = makeView($("messages"), {
   edit: startEditing,
-  retry: (promptId) => conversation.retry(promptId),
+  retry: (promptId) => conversation.again(promptId),
 });
 const panel = makePanel(sessions, {
   open: (key) => conversation.openSession(key),
@@ -164,12 +164,12 @@ function drawWelcome({ phase, config, state }) {
   const examples = empty ? (chatbot.app_example_prompts ?? []) : [];
   box.replaceChildren(
     face,
-    h("p", { class: "greeting", "data-testid": "welcome" }, text),
+    h("p", { class: "greeting", dir: "auto", "data-testid": "welcome" }, text),
     h(
       "div",
       { class: "examples" },
       examples.map((one) =>
-        h("button", { type: "button", "data-testid": "example", onclick: () => ask(one) }, one),
+        h("button", { type: "button", dir: "auto", "data-testid": "example", onclick: () => ask(one) }, one),
       ),
     ),
   );

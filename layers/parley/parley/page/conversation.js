@@ -52,10 +52,8 @@ export function makeConversation({
   };
   let epoch = 0;
   let socket = null;
-  let polling = false;
-  let refreshing = false;
-  let resubscribing = false;
-  let waiting = false;
+  // What is under way for this conversation; the next one begins with nothing.
+  let going = {};
 
   function change(values) {
     Object.assign(it, values);
@@ -75,29 +73,31 @@ export function makeConversation({
   /** What the state asks for: a subscription from where we are, or a read. */
   function follow() {
     const mine = epoch;
-    if (it.state.gap && !resubscribing) {
-      resubscribing = true;
+    const own = going;
+    if (it.state.gap && !own.resubscribing) {
+      own.resubscribing = true;
       pause(GRACE_MS / 3).then(() => {
-        resubscribing = false;
+        own.resubscribing = false;
         if (mine !== epoch) return;
         dispatch({ type: "resubscribing" });
         socket?.resubscribe();
       });
     }
     if (it.state.stale) refresh();
-    if (missing(it.state).length && !waiting) {
+    if (missing(it.state).length && !own.waiting) {
       // The answer's message follows its prompt's end, most often at once.
-      waiting = true;
+      own.waiting = true;
       pause(GRACE_MS).then(() => {
-        waiting = false;
+        own.waiting = false;
         if (mine === epoch && missing(it.state).length) refresh();
       });
     }
   }
 
   async function refresh() {
-    if (refreshing) return;
-    refreshing = true;
+    const own = going;
+    if (own.refreshing) return;
+    own.refreshing = true;
     const mine = epoch;
     try {
       const { items, prompts } = await api.history(it.key);
@@ -106,13 +106,14 @@ export function makeConversation({
       // The next frame, poll or connection sees to it.
       if (mine === epoch) dispatch({ type: "refreshing" });
     } finally {
-      refreshing = false;
+      own.refreshing = false;
     }
   }
 
   async function load(key, reason = null) {
     epoch += 1;
     const mine = epoch;
+    going = {};
     socket?.close();
     socket = null;
     change({
@@ -195,14 +196,15 @@ export function makeConversation({
 
   /** Read the session until its answer is there or the socket stands. */
   async function poll() {
-    if (polling) return;
-    polling = true;
+    const own = going;
+    if (own.polling) return;
+    own.polling = true;
     const mine = epoch;
     while (mine === epoch && busy(it.state) && !socket?.isOpen) {
       if (openEntry(it.state)) await refresh();
       await pause(POLL_MS);
     }
-    polling = false;
+    own.polling = false;
   }
 
   async function send(text, replaces = 0) {
@@ -315,6 +317,12 @@ export function makeConversation({
     retry,
     newChat: () => load(""),
     openSession: (key) => key !== it.key && load(key),
+    /** Answer it anew: what was answered with nothing is asked in its own place. */
+    again(promptId) {
+      const last = lastEntry(it.state);
+      const answered = last?.promptId === promptId && last.done && !last.partial;
+      return answered ? send(last.question, last.turn) : retry(promptId);
+    },
     /** Ask the last question in other words. */
     edit(text) {
       const last = lastEntry(it.state);

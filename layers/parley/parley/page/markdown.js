@@ -14,6 +14,8 @@ const ALLOWED = {
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
+// Each says its own direction. What is in a list item or a quote follows it.
+const DIRECTED = "h1, h2, h3, h4, h5, h6, li, th, td, blockquote, p:not(li p, blockquote p)";
 const LINK = /^(https?:|mailto:|tel:)/i;
 
 const escaped = (text) =>
@@ -60,6 +62,7 @@ function blockOf(token) {
   const block = h("div", { class: "block" });
   block.raw = token.raw;
   block.append(token.type === "code" ? codeBlock(token) : clean(parser.parser([token])));
+  for (const one of block.querySelectorAll(DIRECTED)) one.dir = "auto";
   for (const table of block.querySelectorAll("table")) {
     const frame = h("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table" });
     table.replaceWith(frame);
@@ -90,7 +93,7 @@ function codeBlock({ text, lang }) {
   });
   return h(
     "div",
-    { class: "code" },
+    { class: "code", dir: "ltr" },
     h("div", { class: "code-head" }, h("span", {}, language || "code"), button),
     h("pre", { tabindex: "0", "aria-label": `Code${language ? `, ${language}` : ""}` }, h("code", {}, text)),
   );

@@ -60,7 +60,7 @@ export function makePanel(sessions, { open, removed }) {
             open(one.key);
           },
         },
-        h("span", { class: "session-title" }, one.title || "Conversation"),
+        h("span", { class: "session-title", dir: "auto" }, one.title || "Conversation"),
         h("span", { class: "session-time" }, moment(one.time)),
       ),
       rowButton("pencil", `Rename “${one.title}”`, "session-rename", () => {
@@ -80,7 +80,7 @@ export function makePanel(sessions, { open, removed }) {
     h("button", { type: "button", class: "icon small", "aria-label": label, title: label, "data-testid": testid, onclick }, icon(name));
 
   function renameRow(one) {
-    const field = h("input", { type: "text", maxlength: "60", "aria-label": "New name" });
+    const field = h("input", { type: "text", dir: "auto", maxlength: "60", "aria-label": "New name" });
     field.value = one.title;
     const done = (keep) => {
       if (renaming !== one.key) return;

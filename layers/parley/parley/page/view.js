@@ -3,7 +3,7 @@
 //   message  data-role="user" | "assistant"; data-state of a question: "pending" | "sent", of an
 //            answer: "thinking" | "streaming" | "retrying" | "done" | "stopped" | "failed"
 //   edit     on the last question, while nothing is under way
-//   retry    on a failed answer
+//   retry    on a failed answer, and on an empty one
 //   tool     one call, a <details>; data-state="started" | "done", data-outcome
 //   copy     of a code block; copy-answer of a whole answer
 //   example  an example prompt, while the conversation is empty
@@ -97,7 +97,7 @@ function makeTurn(actions) {
 }
 
 function makeQuestion(actions) {
-  const bubble = h("div", { class: "bubble" });
+  const bubble = h("div", { class: "bubble", dir: "auto" });
   const foot = h("div", { class: "foot" });
   const root = h(
     "article",
@@ -172,7 +172,7 @@ function makeAnswer(actions) {
 
   function showNote(state, entry, { error, retryable, stopping }) {
     const parts = noteParts(state, entry, error, stopping);
-    const button = state === "failed" && retryable ? again : null;
+    const button = (state === "failed" || isEmpty(state, entry)) && retryable ? again : null;
     const signature = JSON.stringify([parts, Boolean(button)]);
     note.hidden = !parts && !button;
     if (note.dataset.drawn === signature) return;
@@ -205,10 +205,14 @@ function makeAnswer(actions) {
   };
 }
 
+/** The answer is there, and says nothing. */
+const isEmpty = (state, entry) => state === "done" && entry.done && !entry.text.trim();
+
 function noteParts(state, entry, error, stopping) {
   if (state === "failed") return error || failure(entry.errorCode);
   if (state === "retrying") return "That did not work at once. Trying again…";
   if (state === "stopped") return entry.text ? "Stopped. This answer is incomplete." : "Stopped.";
+  if (isEmpty(state, entry)) return "The assistant answered nothing.";
   if (stopping) return "Stopping…";
   if (state === "done" && entry.finishReason === "length") {
     return "The answer was cut at its longest length.";

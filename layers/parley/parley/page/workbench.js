@@ -53,10 +53,10 @@ function card(client) {
     h(
       "a",
       { href: `/workbench/llm-clients/${encodeURIComponent(client.hashed_id || client.id)}/prompt/`, "data-testid": "client-open" },
-      h("strong", {}, client.app_name || client.name),
+      h("strong", { dir: "auto" }, client.app_name || client.name),
       h("span", { class: client.deployed ? "tag on" : "tag" }, client.deployed ? "deployed" : "not deployed"),
     ),
-    h("p", {}, client.description || ""),
+    h("p", { dir: "auto" }, client.description || ""),
     h(
       "p",
       { class: "fine" },
