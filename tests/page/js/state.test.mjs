@@ -81,6 +81,15 @@ test("a late state does not undo a newer one", () => {
   assert.equal(state.entries[0].status, "canceled");
 });
 
+test("an end stays an end, and is taken for one, whatever the clocks say", () => {
+  for (const status of ["completed", "abandoned", "canceled"]) {
+    const end = told({ status, updatedAt: 5 });
+    assert.equal(run(told({ updatedAt: 10 }), end).entries[0].status, status);
+    assert.equal(run(end, told({ updatedAt: 10 })).entries[0].status, status);
+    assert.equal(run(end, told({ attempt: 2, updatedAt: 1 })).entries[0].status, "running");
+  }
+});
+
 test("what is kept of a stopped answer is marked", () => {
   const state = run(told(), delta(0, "Half an ans"), told({ status: "canceled", updatedAt: 20 }), answer("Half an ans", { partial: true }));
   assert.equal(answerState(state.entries[0]), "stopped");
@@ -115,6 +124,23 @@ test("an edit hides the turn it replaces at once, and shows it again if it is re
   assert.deepEqual(texts(reduce(asked, { type: "refused" })), [["old", "A"]]);
   const taken = reduce(asked, { type: "accepted", prompt: prompt({ id: "p2", turn: 2 }), messages: [] });
   assert.deepEqual(texts(taken), [["new", ""]]);
+});
+
+test("an edit from elsewhere hides what it replaces, heard or read", () => {
+  const before = reduce(emptyState(), opened([item(1, "user", "old"), item(1, "assistant", "A")]));
+  const heard = [told({ id: "p2", turn: 2 }), message({ id: "p2", turn: 2, text: "new", replaces: 1 })];
+  assert.deepEqual(texts(heard.reduce(reduce, before)), [["new", ""]]);
+  const items = [item(2, "user", "new", { replaces: 1 }), item(2, "assistant", "B")];
+  assert.deepEqual(texts(reduce(before, { type: "read", items, prompts: [] })), [["new", "B"]]);
+});
+
+test("a read forgets what was replaced by what was replaced itself", () => {
+  const before = reduce(emptyState(), opened([1, 2].flatMap((n) => [item(n, "user", `Q${n}`), item(n, "assistant", "A")])));
+  const items = [item(1, "user", "Q1"), item(1, "assistant", "A"), item(4, "user", "Q4", { replaces: 3 })];
+  const state = reduce(before, { type: "read", items, prompts: [] });
+  assert.deepEqual(texts(state).map(([question]) => question), ["Q1", "Q4"]);
+  const shownAfter = (after) => texts(reduce(before, { type: "read", items: items.slice(2), prompts: [], after })).length;
+  assert.deepEqual([shownAfter(""), shownAfter("4.3")], [1, 3]);
 });
 
 test("a subscription does not bring back what was replaced or is older", () => {

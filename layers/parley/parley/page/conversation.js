@@ -100,8 +100,8 @@ export function makeConversation({
     own.refreshing = true;
     const mine = epoch;
     try {
-      const { items, prompts } = await api.history(it.key);
-      if (mine === epoch) dispatch({ type: "read", items, prompts });
+      const { items, prompts, after } = await api.history(it.key);
+      if (mine === epoch) dispatch({ type: "read", items, prompts, after });
     } catch {
       // The next frame, poll or connection sees to it.
       if (mine === epoch) dispatch({ type: "refreshing" });

@@ -61,6 +61,10 @@ export function lastTurnOf(state) {
   return Math.max(0, ...state.entries.map((entry) => entry.turn));
 }
 
+/** How far a status is within its attempt. */
+export const rank = (status) =>
+  ENDED.has(status) ? 3 : { running: 1, errored: 2 }[status] ?? 0;
+
 /** True if the first tuple comes before the second. */
 export function older(one, other) {
   for (const [index, value] of one.entries()) {

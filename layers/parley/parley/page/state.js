@@ -17,6 +17,7 @@ import {
   newEntry,
   older,
   put,
+  rank,
   storedTool,
   UNFINISHED,
 } from "./entries.js";
@@ -50,10 +51,11 @@ const STEPS = {
     const read = withHistory(fresh, event.items, event.prompts);
     return { ...read, settled: lastTurnOf(read) };
   },
-  // The newest part of it, read again: {items, prompts}.
+  // The newest part of it, read again: {items, prompts, after}.
   read: (state, event) => {
     const read = withHistory({ ...state, stale: false }, event.items, event.prompts);
-    return { ...read, settled: Math.max(state.settled, lastTurnOf(read)) };
+    const left = withoutReplaced(read, event);
+    return { ...left, settled: Math.max(state.settled, lastTurnOf(left)) };
   },
   // A part before the oldest entry: {items, after}.
   older: (state, event) => ({ ...withHistory(state, event.items, []), after: event.after || "" }),
@@ -217,6 +219,18 @@ function withHistory(state, items = [], prompts = []) {
   return next;
 }
 
+/** Without what belongs to the part that was read and was not in it: it was replaced. */
+function withoutReplaced(state, { items = [], after }) {
+  const turns = items.map((item) => item.turn).filter(Boolean);
+  const here = new Set(turns);
+  const first = after === "" ? 0 : Math.min(...turns);
+  const last = Math.max(...turns);
+  const gone = ({ turn }) => turn > first && turn < last && !here.has(turn);
+  return state.entries.some(gone)
+    ? { ...state, entries: state.entries.filter((entry) => !gone(entry)) }
+    : state;
+}
+
 function withIntro(state, item) {
   if (state.intro.some((message) => message.id === item.id)) return state;
   const intro = [...state.intro, { id: item.id, content: String(item.content ?? "") }];
@@ -283,7 +297,9 @@ function withPrompt(state, prompt, trusted = false) {
   const entry = found ?? newEntry(prompt.id, turn);
   const attempt = Number(prompt.attempt || 0);
   const updatedAt = Number(prompt.updatedAt || 0);
-  if (older([turn, attempt, updatedAt], [entry.turn, entry.attempt, entry.updatedAt])) return state;
+  // Clocks that disagree said when: within an attempt a later status is known by what it is.
+  const told = [turn, attempt, rank(prompt.status), updatedAt];
+  if (older(told, [entry.turn, entry.attempt, rank(entry.status), entry.updatedAt])) return state;
   const next = put(state, {
     ...begun(moved(entry, turn), attempt),
     status: prompt.status || "scheduled",
