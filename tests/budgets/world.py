@@ -9,10 +9,11 @@ import contextlib
 import json
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import parse_qsl
 
 from moto import mock_aws
 from parley.adapters.aws import AwsCalls
@@ -63,6 +64,7 @@ class World:
     runner: Runner
     sweep: Sweep
     api: Api
+    settings: ApiSettings
     principal: Principal = field(
         default_factory=lambda: Principal(ACCOUNT, "usr_ann", KeyRole.ADMIN, key_hash(KEY))
     )
@@ -79,18 +81,30 @@ class World:
         return self.call("/prompt-svc/prompt", {"prompt": TEXT, **body}, headers)
 
     def call(
-        self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None
+        self,
+        path: str,
+        body: dict[str, Any],
+        headers: dict[str, str] | None = None,
+        method: str = "POST",
     ) -> dict[str, Any]:
-        """A POST without a key, but for what `headers` say."""
+        """A call without a key, but for what `headers` say; `path` may have a query."""
+        path, _, query = path.partition("?")
         event = json.loads(EVENT.read_text())
         del event["headers"]["authorization"]
         event["headers"] |= headers or {}
         event["rawPath"] = event["requestContext"]["http"]["path"] = path
+        event["rawQueryString"] = query
+        event["queryStringParameters"] = dict(parse_qsl(query))
+        event["requestContext"]["http"]["method"] = method
         event["body"] = json.dumps(body)
         run = lambda work: asyncio.run(self.clock.run(work))  # noqa: E731
         http = build(self.api, run, CallsObserver())
         answer: dict[str, Any] = http.resolve(event, Context())
         return answer
+
+    def cold(self) -> "World":
+        """With another container of the api, which remembers nothing."""
+        return replace(self, api=api_engine(self.settings))
 
     async def run(self, prompt: Prompt, *, alone: bool = False) -> Result:
         """What the runner does with a wake-up."""
@@ -216,6 +230,7 @@ def _assembled(meter: Meter, clock: VirtualClock, provider: ScriptedProvider) ->
     names = ("queue_url", "solo_queue_url", "dlq_url")
     urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in names}
     made = parts(_settings(RunnerSettings, urls), Policy())
+    settings: ApiSettings = _settings(ApiSettings, urls)
     return World(
         meter=meter,
         clock=clock,
@@ -223,5 +238,6 @@ def _assembled(meter: Meter, clock: VirtualClock, provider: ScriptedProvider) ->
         parts=made,
         runner=runner_engine(_settings(RunnerSettings, urls)),
         sweep=sweeper_engine(_settings(SweeperSettings, urls)),
-        api=api_engine(_settings(ApiSettings, urls)),
+        api=api_engine(settings),
+        settings=settings,
     )

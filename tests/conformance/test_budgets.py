@@ -281,6 +281,19 @@ async def test_a_context_reads_no_more_than_is_consumed(stores: Stores, client: 
     assert meter.calls == {"Query": 1}
 
 
+async def test_a_conversation_is_read_in_one_query_however_long_it_is(
+    stores: Stores, client: Any
+) -> None:
+    for turn in range(1, 101):
+        await accepted(stores, a_prompt(f"p{turn}", turn=turn))
+    for limit in (1, 150):
+        with metered(client) as meter:
+            found = await stores.prompts.conversation(ACCOUNT, "t1", limit)
+        assert meter.calls == {"Query": 1}
+        assert found.head.thread == await stores.threads.thread(ACCOUNT, "t1")
+        assert found.more
+
+
 async def test_a_list_costs_one_query_and_one_batch(stores: Stores, client: Any) -> None:
     for number in range(5):
         await accepted(stores, a_prompt(f"p{number}", f"t{number}"))

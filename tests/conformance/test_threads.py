@@ -7,7 +7,7 @@ import pytest
 from parley.core.access import QUESTION_LIMIT_BYTES, TEXT_LIMIT_BYTES
 from parley.core.errors import Conflict, Invalid, NotFound, ThreadDeleted
 from parley.core.thread import ANSWER, MEMBERS_CAP, QUESTION, Message, Role
-from parley.ports import ThreadChanges
+from parley.ports import Connection, Conversation, Subscriber, ThreadChanges, ThreadHead
 
 from tests.conformance.material import (
     ACCOUNT,
@@ -231,6 +231,41 @@ async def test_a_context_never_sees_a_later_turn(stores: Stores) -> None:
 
     assert seen == [*(f"p{turn}" for turn in range(55, 1, -1)), "msg_p1.1", "p1"]
     assert [m.id async for m in stores.threads.context(ACCOUNT, "absent", 55)] == []
+
+
+async def test_a_conversation_is_its_head_and_its_newest_messages(stores: Stores) -> None:
+    expected = []
+    for turn in range(1, 54):
+        prompt = await accepted(stores, a_prompt(f"p{turn}", turn=turn))
+        expected.append(prompt.id)
+        if turn <= 50:
+            running = await claimed(stores, prompt, f"tok-{turn}")
+            answer = answer_of(prompt)
+            await stores.prompts.finish(running, NOW, answer, None)
+            expected.append(answer.id)
+    await accepted(stores, a_prompt("another", "t2"))
+    # A member and a follower lie in the same partition.
+    await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges(user_ids=("bob",)), NOW)
+    await stores.subscribers.add_connection(Connection("c1", ACCOUNT, "ann", "user", "h", NOW))
+    await stores.subscribers.subscribe(Subscriber("c1", ACCOUNT, "t1", "ann", "n"), NOW)
+
+    whole = await stores.prompts.conversation(ACCOUNT, "t1", 150)
+    part = await stores.prompts.conversation(ACCOUNT, "t1", 102)
+
+    assert whole.head == part.head == await stores.prompts.thread_head(ACCOUNT, "t1")
+    assert [turn.turn for turn in whole.head.open_turns] == [51, 52, 53]
+    assert [message.id for message in whole.messages] == expected[::-1]
+    assert not whole.more
+    # Of 102 items, four are the thread and its open turns.
+    assert [message.id for message in part.messages] == expected[:-99:-1]
+    assert part.more
+
+
+async def test_a_conversation_that_is_not_there_has_nothing(stores: Stores) -> None:
+    await accepted(stores, a_prompt())
+    for account, thread_id in ((ACCOUNT, "absent"), (OTHER, "t1")):
+        found = await stores.prompts.conversation(account, thread_id, 150)
+        assert found == Conversation(ThreadHead(None, ()))
 
 
 async def test_a_message_is_found_by_place_and_by_id(stores: Stores) -> None:

@@ -20,8 +20,10 @@ DAY = 24 * 60 * 60
 
 
 async def history(world: SessionWorld, key: str, turns: int = 50, after: str = "") -> History:
-    session = await world.clock.run(world.sessions.require(CLIENT, key))
-    return await world.clock.run(world.sessions.history(session, turns, after))
+    reading = world.sessions.require(CLIENT, key, messages=not after)
+    return await world.clock.run(
+        world.sessions.history(await world.clock.run(reading), turns, after)
+    )
 
 
 async def test_a_new_session_opens_with_the_servers_words() -> None:
@@ -122,6 +124,21 @@ async def test_a_turn_that_moved_by_a_retry_hides_none_before_it() -> None:
     older = await history(world, key, 1, newest.after)
     assert [(m.turn, m.part) for m in older.messages] == [(1, QUESTION), (1, ANSWER)]
     assert older.after == ""
+
+
+@pytest.mark.parametrize("messages", [False, True])
+async def test_history_is_the_same_whether_or_not_it_was_read_along(messages: bool) -> None:
+    """A question asked after the thread was read has no part in what that read tells."""
+    world = SessionWorld()
+    key = await world.opened()
+    await world.say(key, "One")
+    await world.drain()
+    before = await world.clock.run(world.sessions.require(CLIENT, key))
+    await world.say(key, "Two")
+    after = await world.clock.run(world.sessions.require(CLIENT, key, messages=messages))
+    read = await world.clock.run(world.sessions.history(replace(before, newest=after.newest)))
+    assert [(m.turn, m.part) for m in read.messages] == [(1, QUESTION), (1, ANSWER)]
+    assert [prompt.turn for prompt in read.prompts] == [1]
 
 
 # Rounds, whether answered, characters, whether an edit, how many turns were lost before it.

@@ -23,11 +23,12 @@ from parley.adapters.dynamodb_items import (
 from parley.adapters.dynamodb_messages import (
     message_place,
     messages_span,
+    to_message,
 )
 from parley.adapters.dynamodb_table import Table
 from parley.core.prompt import UNFINISHED, OpenTurn, Prompt, Status
 from parley.core.thread import QUESTION
-from parley.ports import COUNT_EXAMINED, Page, PromptQuery, ThreadHead
+from parley.ports import COUNT_EXAMINED, Conversation, Page, PromptQuery, ThreadHead
 
 HEAD_LIMIT = 101
 PAGE = 100
@@ -124,6 +125,15 @@ class PromptReads:
         items, _ = await self._table.page(span, HEAD_LIMIT + 1)
         thread = to_thread(items.pop(0)) if items and items[0]["sk"] == "o" else None
         return ThreadHead(thread, tuple(to_open_turn(item) for item in items[:HEAD_LIMIT]))
+
+    async def conversation(self, account: str, thread_id: str, limit: int) -> Conversation:
+        """Backwards through the thread: its open turns (`o#…`), itself (`o`), messages (`m#…`)."""
+        span = Span(thread_pk(account, thread_id), "m#", "o#" + LAST, descending=True)
+        items, more = await self._table.page(span, max(limit, HEAD_LIMIT + 1))
+        thread = next((to_thread(item) for item in items if item["sk"] == "o"), None)
+        turns = [to_open_turn(item) for item in reversed(items) if item["sk"].startswith("o#")]
+        messages = [to_message(item) for item in items if item["sk"].startswith("m#")]
+        return Conversation(ThreadHead(thread, tuple(turns[:HEAD_LIMIT])), tuple(messages), more)
 
     async def head(self, account: str, thread_id: str) -> OpenTurn | None:
         span = Span(thread_pk(account, thread_id), "o#", "o#" + LAST)

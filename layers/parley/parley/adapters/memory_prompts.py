@@ -18,6 +18,7 @@ from parley.core.lifecycle import Failure
 from parley.core.prompt import OpenTurn, Outcome, Prompt, Status, Usage
 from parley.core.thread import ANSWER, QUESTION, Message, Thread
 from parley.ports import (
+    Conversation,
     Page,
     PromptQuery,
     ThreadHead,
@@ -88,6 +89,13 @@ class MemoryPrompts:
     async def thread_head(self, account: str, thread_id: str) -> ThreadHead:
         turns = sorted(self._open(account, thread_id).values(), key=lambda turn: turn.turn)
         return ThreadHead(self.state.thread(account, thread_id), tuple(turns[:HEAD_LIMIT]))
+
+    async def conversation(self, account: str, thread_id: str, limit: int) -> Conversation:
+        head = await self.thread_head(account, thread_id)
+        stored = self._messages(account, thread_id)
+        room = max(limit, HEAD_LIMIT + 1) - len(head.open_turns) - (head.thread is not None)
+        newest = [stored[place] for place in sorted(stored, reverse=True)[:room]]
+        return Conversation(head, tuple(newest), len(newest) < len(stored))
 
     def _begin(self, new: Thread) -> None:
         thread = self.state.thread(new.account, new.id)

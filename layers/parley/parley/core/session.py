@@ -12,7 +12,7 @@ from parley.core.access import KeyRole, Principal
 from parley.core.errors import Invalid
 from parley.core.llm_client import LlmClient
 from parley.core.prompt import OpenTurn
-from parley.core.thread import DEFAULT_TITLE, Thread, title_of
+from parley.core.thread import DEFAULT_TITLE, Message, Thread, title_of
 
 SESSION_KEY = re.compile(r"[a-fA-F0-9]{64}")
 SESSION_ID = re.compile(r"ses_[a-f0-9]{40}")
@@ -23,10 +23,19 @@ EXAMPLES_HEADING = "Some things you can ask:"
 
 
 @dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest messages of a session, newest first; `more` if there may be older ones."""
+
+    messages: tuple[Message, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session as its caller has it. `new` says that this call made it.
 
-    `open_turns` are its unfinished turns, oldest first, as they were when it was read.
+    `open_turns` are its unfinished turns, oldest first, as they were when it was read, and
+    `newest` the messages, if they were asked for.
     """
 
     key: str
@@ -34,6 +43,7 @@ class Session:
     thread: Thread
     new: bool = False
     open_turns: tuple[OpenTurn, ...] = ()
+    newest: Newest | None = None
 
     @property
     def principal(self) -> Principal:

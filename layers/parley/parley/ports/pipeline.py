@@ -55,6 +55,15 @@ class ThreadHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversation:
+    """A thread's head and its newest messages, newest first; `more` if there may be older ones."""
+
+    head: ThreadHead
+    messages: tuple[Message, ...] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PromptQuery:
     """Which prompts to list, in creation order.
 
@@ -97,6 +106,13 @@ class PromptStore(Protocol):
 
     async def thread_head(self, account: str, thread_id: str) -> ThreadHead:
         """The thread and its open turns; one consistent read."""
+
+    async def conversation(self, account: str, thread_id: str, limit: int) -> Conversation:
+        """The same with the newest messages, in one consistent read.
+
+        That ends with `limit` items, those of the head among them (which are 102 at most: a
+        smaller limit is none), or earlier at 1 MB.
+        """
 
     async def accept(
         self,

@@ -6,7 +6,7 @@ and remove those of the account, by id: nobody but the holder ever has the key.
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from parley.core.access import Principal
@@ -15,6 +15,7 @@ from parley.core.llm_client import LlmClient
 from parley.core.prompt import Prompt
 from parley.core.session import (
     SESSION_ID,
+    Newest,
     Session,
     belongs,
     checked_session_key,
@@ -22,7 +23,15 @@ from parley.core.session import (
     session_id,
 )
 from parley.core.thread import QUESTION, REPLACES, Message, Thread
-from parley.ports import Clock, Ids, Page, PromptQuery, PromptStore, ThreadStore
+from parley.ports import (
+    Clock,
+    Conversation,
+    Ids,
+    Page,
+    PromptQuery,
+    PromptStore,
+    ThreadStore,
+)
 from parley.usecases.cancel import DeleteThread
 
 HISTORY_TURNS = 50
@@ -63,7 +72,10 @@ class Purged:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """The calls on sessions."""
+    """The calls on sessions.
+
+    Whoever asks for a session's `messages` along with it has its history in one read less.
+    """
 
     prompts: PromptStore
     threads: ThreadStore
@@ -71,13 +83,13 @@ class Sessions:
     clock: Clock
     ids: Ids
 
-    async def open(self, client: LlmClient, key: str) -> Session:
+    async def open(self, client: LlmClient, key: str, *, messages: bool = False) -> Session:
         """The session of a key; a new one under a key of its own if that is empty or unknown.
 
         A caller's own choice of a key is never taken: whoever plants a key in somebody's
         browser could read along. Raises Invalid for a malformed key.
         """
-        if key and (known := await self._known(client, checked_session_key(key))):
+        if key and (known := await self._known(client, checked_session_key(key), messages)):
             return known
         for _ in range(2):
             try:
@@ -86,35 +98,42 @@ class Sessions:
                 continue
         raise AssertionError("two random keys of 256 bits were taken")
 
-    async def resume(self, client: LlmClient, key: str) -> Session:
+    async def resume(self, client: LlmClient, key: str, *, messages: bool = False) -> Session:
         """The session of a key that the server itself has made; opened now if there is none.
 
         Raises Conflict if there was one, which is deleted or has expired.
         """
-        return await self._known(client, key) or await self._made(client, key)
+        return await self._known(client, key, messages) or await self._made(client, key)
 
     async def _made(self, client: LlmClient, key: str) -> Session:
         thread = opened(key, client, self.clock.now())
         await self.threads.create_thread(thread)
         return Session(key, client, thread, new=True)
 
-    async def require(self, client: LlmClient, key: str) -> Session:
+    async def require(self, client: LlmClient, key: str, *, messages: bool = False) -> Session:
         """The session of a key; raises NotFound, Invalid."""
-        known = await self._known(client, checked_session_key(key))
+        known = await self._known(client, checked_session_key(key), messages)
         if known is None:
             raise NotFound(UNKNOWN)
         return known
 
-    async def _known(self, client: LlmClient, key: str) -> Session | None:
-        head = await self.prompts.thread_head(client.account, session_id(key))
+    async def _known(self, client: LlmClient, key: str, messages: bool) -> Session | None:
+        place = (client.account, session_id(key))
+        if messages:
+            found = await self.prompts.conversation(*place, HISTORY_MESSAGES)
+        else:
+            found = Conversation(await self.prompts.thread_head(*place))
+        head = found.head
         if head.thread is None or not belongs(head.thread, client, self.clock.now()):
             return None
-        return Session(key, client, head.thread, open_turns=head.open_turns)
+        newest = Newest(found.messages, found.more) if messages else None
+        return Session(key, client, head.thread, open_turns=head.open_turns, newest=newest)
 
     async def history(
         self, session: Session, limit_turns: int = HISTORY_TURNS, after: str = ""
     ) -> History:
-        """Up to so many of the newest turns (before `after`); at most two reads.
+        """Up to so many of the newest turns (before `after`); at most two reads, the messages
+        and the states of prompts.
 
         Raises Invalid for what is no cursor of an earlier page.
         """
@@ -124,19 +143,27 @@ class Sessions:
         until = min(before - 1, newest)
         if until <= 0:
             return History()
-        taken, more = await self._newest(thread, until, limit_turns)
+        taken, more = await self._newest(session, until, limit_turns)
         asked = [m for m in taken if m.part == QUESTION]
         states = await self._states(session, asked[:1] if until == newest else [])
         return History(_unreplaced(taken, hidden), states, _cursor(taken[-1]) if more else "")
 
-    async def _newest(self, thread: Thread, until: int, turns: int) -> tuple[list[Message], bool]:
+    async def _newest(self, session: Session, until: int, turns: int) -> tuple[list[Message], bool]:
         """Messages of the newest whole turns up to `until`, newest first; True for more."""
+        thread = session.thread
+        along = session.newest if until == thread.next_turn - 1 else None
+        reading = (
+            _each(along.messages)
+            if along
+            else self.threads.context(thread.account, thread.id, until, HISTORY_MESSAGES)
+        )
         taken: list[Message] = []
         seen: set[int] = set()  # counted, as a retry leaves a gap in the numbers
         characters = 0
-        more = False
-        reading = self.threads.context(thread.account, thread.id, until, HISTORY_MESSAGES)
+        more = along is not None and along.more
         async for message in reading:
+            if message.turn > until:
+                continue  # asked while the thread was read
             characters += len(message.text) + sum(len(call.result) for call in message.calls)
             full = len(taken) >= HISTORY_MESSAGES - 1 or characters > HISTORY_CHARACTERS
             if taken and (len(seen | {message.turn}) > turns or full):
@@ -144,6 +171,7 @@ class Sessions:
                 break
             seen.add(message.turn)
             taken.append(message)
+        more = more and bool(taken)
         return (_whole_turns(taken) if more else taken), more
 
     async def _states(self, session: Session, newest: Sequence[Message]) -> tuple[Prompt, ...]:
@@ -216,6 +244,11 @@ class Sessions:
                 await self.delete_thread(principal, thread.id, left, older_than=older_than)
                 deleted += 1
         return deleted
+
+
+async def _each(messages: Iterable[Message]) -> AsyncIterator[Message]:
+    for message in messages:
+        yield message
 
 
 def _whole_turns(newest_first: list[Message]) -> list[Message]:

@@ -27,25 +27,30 @@ class StickySessions:
     clock: Clock
     ids: Ids
 
-    async def __call__(self, client: LlmClient, api_key: str, uid: str, *, renew: bool) -> Session:
+    async def __call__(
+        self, client: LlmClient, api_key: str, uid: str, *, renew: bool, messages: bool = False
+    ) -> Session:
         """The session that this key has with an llm_client on this machine.
 
-        `renew` begins a new one. Raises Invalid for a uid that is missing or too long.
+        `renew` begins a new one; `messages` reads them along with it. Raises Invalid for a
+        uid that is missing or too long.
         """
         if not uid or len(uid) > UID_CAP:
             raise Invalid(f"uid must have 1 to {UID_CAP} characters")
         try:
-            return await self._session(client, api_key, uid, renew=renew)
+            key = await self._key(client, api_key, uid, renew=renew)
+            return await self.sessions.resume(client, key, messages=messages)
         except Conflict:
             # Its session was deleted, or has expired unused: the key leads nowhere.
-            return await self._session(client, api_key, uid, renew=True)
+            key = await self._key(client, api_key, uid, renew=True)
+            return await self.sessions.resume(client, key)
 
-    async def _session(self, client: LlmClient, api_key: str, uid: str, *, renew: bool) -> Session:
+    async def _key(self, client: LlmClient, api_key: str, uid: str, *, renew: bool) -> str:
         who = f"{client.name}\n{uid}"
         id_ = _mac(api_key, f"id\n{who}")[:40]
         now = self.clock.now()
         nonce = await self.chat.sticky(client.account, id_, self.ids.token(), now, renew=renew)
-        return await self.sessions.resume(client, _mac(api_key, f"{nonce}\n{who}"))
+        return _mac(api_key, f"{nonce}\n{who}")
 
 
 def _mac(key: str, text: str) -> str:

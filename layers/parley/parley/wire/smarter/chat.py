@@ -179,7 +179,7 @@ async def get_chat(
 ) -> SessionAnswer:
     """Read a session: its newest turns, oldest first; with `after` the ones before those."""
     key = session_key_of(session_key, None, call.request.cookies)
-    session = await call.api.chats.sessions.require(call.client, key)
+    session = await call.api.chats.sessions.require(call.client, key, messages=not after)
     history = await call.api.chats.sessions.history(session, limit, after)
     intro = [] if history.after else intro_items(session)
     data = SessionData(

@@ -44,7 +44,7 @@ async def cli_config(
     call: ChatCall, uid: Uid = "", new_session: NewSession = "false"
 ) -> ConfigAnswer:
     """The config object of the session that sticks to the caller."""
-    return await config_of(call, await _session(call, uid, new_session))
+    return await config_of(call, await _session(call, uid, new_session, messages=True))
 
 
 async def cli_chat(
@@ -72,8 +72,11 @@ async def cli_chat(
     return CliChatAnswer(data=data, api=API, thing=THING, metadata=metadata)
 
 
-async def _session(call: ChatCall, uid: str, new_session: str) -> Session:
-    return await call.api.chats.sticky(call.client, call.key, uid, renew=new_session == "true")
+async def _session(
+    call: ChatCall, uid: str, new_session: str, *, messages: bool = False
+) -> Session:
+    renew = new_session == "true"
+    return await call.api.chats.sticky(call.client, call.key, uid, renew=renew, messages=messages)
 
 
 async def _turn(
