@@ -1,5 +1,6 @@
 """What `bootstrap` and `doctor` ask of AWS: a stack's outputs, and errors as exit codes."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from botocore.exceptions import (
 from parley_cli.errors import NotAuthenticated, NotFound, Refused, Unreachable, Usage
 
 NEEDED = ("ApiUrl", "SocketUrl", "TableName")
+# Both halves of the root key of the local stack's emulator: no secret.
+EMULATORS_KEY = "test"
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 NO_LOGIN = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"})
 NO_STACK = re.compile(r"does not exist")
 
@@ -55,10 +59,37 @@ def aws_errors() -> Iterator[None]:
         raise Refused(f"AWS: {error}") from None
 
 
-def use_session(region: str, profile: str) -> None:
-    """Which region and profile all clients use; empty ones are left to AWS's own rules."""
+def use_session(region: str, profile: str, local: Mapping[str, Any]) -> str:
+    """Which region and profile all clients use; empty ones are left to AWS's own rules.
+
+    It is said in the environment, for the layer's adapters make sessions of their own.
+    `local` is what the file of a local stack says. Its emulator is used by whoever has no
+    login of AWS: so nobody takes a real stack for the local one, or the other way round.
+    Answers where the emulator is, if it is used.
+    """
     with aws_errors():
-        boto3.setup_default_session(region_name=region or None, profile_name=profile or None)
+        if region:
+            os.environ["AWS_DEFAULT_REGION"] = region
+        if profile:
+            for name in CREDENTIALS:  # they would be taken before the profile's
+                os.environ.pop(name, None)
+            os.environ["AWS_PROFILE"] = profile
+        boto3.setup_default_session()
+        endpoint = str(local.get("aws_endpoint") or "")
+        if not endpoint or region or profile or _logged_in():
+            return ""
+        os.environ |= {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": EMULATORS_KEY,
+            "AWS_SECRET_ACCESS_KEY": EMULATORS_KEY,
+            "AWS_DEFAULT_REGION": str(local.get("aws_region") or ""),
+        }
+        boto3.setup_default_session()
+        return endpoint
+
+
+def _logged_in() -> bool:
+    return boto3.Session().get_credentials() is not None
 
 
 def client(service: str) -> Any:

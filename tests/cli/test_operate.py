@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -273,3 +274,39 @@ def test_doctor_shows_a_table_to_people(stack):
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0] == ["WHAT", "STATE", "FOUND"]
     assert lines[2][:2] == ["api", "ok"]
+
+
+@pytest.fixture
+def no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a login of AWS would leave; and nothing stays that a command sets."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_CLOUDFORMATION",
+        "AWS_PROFILE",
+    ):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+
+
+def test_without_a_login_of_aws_the_local_stack_is_meant(no_login, monkeypatch, tmp_path):
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    found = CloudFormation()
+    found.outputs = dict.fromkeys(("ApiUrl", "SocketUrl", "TableName"), "http://127.0.0.1:9")
+    with Served(found.app) as served:
+        stack = {"aws_endpoint": f"http://127.0.0.1:{served.port}", "aws_region": "us-east-1"}
+        (tmp_path / ".local").mkdir()
+        (tmp_path / ".local" / "stack-9999.json").write_text(json.dumps(stack))
+        result = parley("doctor", "--stack", "other")
+        assert (result.exit_code, "using the local stack's" in result.stderr) == (4, True)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of a login")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of a login")
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        refused = parley("doctor", "--stack", "other")
+        assert (refused.exit_code, "no region" in refused.stderr) == (2, True)

@@ -11,6 +11,7 @@ from parley_cli.commands.operate import (
     StackOption,
     aws_module,
     check_account,
+    use_session,
 )
 from parley_cli.output import age, clock_time
 from parley_cli.session import JsonOption, group, output_of
@@ -44,7 +45,7 @@ def create(
     output = output_of(ctx)
     check_account(number, "the number")
     work, aws = aws_module(WORK), aws_module(AWS)
-    aws.use_session(region, profile)
+    use_session(output, region, profile)
     found = aws.read_stack(stack)
     key = asyncio.run(work.create_account(found, number, name, user))
     if json_:
@@ -66,7 +67,7 @@ def list_(
     """List the accounts of a stack, oldest first."""
     output = output_of(ctx)
     work, aws = aws_module(WORK), aws_module(AWS)
-    aws.use_session(region, profile)
+    use_session(output, region, profile)
     found = asyncio.run(work.accounts(aws.read_stack(stack)))
     if json_:
         named = [{"account": a, "name": name, "created_at": made} for a, name, made in found]

@@ -11,6 +11,7 @@ from parley_cli.commands.operate import (
     StackOption,
     aws_module,
     check_account,
+    use_session,
 )
 from parley_cli.session import JsonOption, group, output_of
 
@@ -48,7 +49,7 @@ def verify(
     output = output_of(ctx)
     check_account(account, "--account")
     work, aws = aws_module(WORK), aws_module(AWS)
-    aws.use_session(region, profile)
+    use_session(output, region, profile)
     made = asyncio.run(work.verify_host(aws.read_stack(stack), host, account, llm_client))
     if json_:
         output.result({"host": made.host, "llm_client": made.name, "account": made.account})
@@ -68,7 +69,7 @@ def remove(
     """Let a custom host stand for nothing any more."""
     output = output_of(ctx)
     work, aws = aws_module(WORK), aws_module(AWS)
-    aws.use_session(region, profile)
+    use_session(output, region, profile)
     was = asyncio.run(work.remove_host(aws.read_stack(stack), host))
     if json_:
         output.result({"removed": host, "llm_client": was.name, "account": was.account})

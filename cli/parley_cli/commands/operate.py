@@ -1,16 +1,18 @@
 """`parley bootstrap` and `parley doctor`: for whoever deployed the stack. They use AWS."""
 
 import asyncio
+import os
 import re
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from parley_cli.config import checked_url
+from parley_cli.config import checked_url, local_stack
 from parley_cli.errors import Refused, Usage
-from parley_cli.output import status
+from parley_cli.output import Output, status
 from parley_cli.session import JsonOption, output_of
 
 ACCOUNT = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}")
@@ -89,7 +91,7 @@ def bootstrap(
         url = checked_url(model_base_url, ("https", "http"), "--model-base-url")
         key = sys.stdin.readline().strip() if model_key == "-" else model_key
         model = work.FirstModel(model_id, url, model_name, key)
-    aws.use_session(region, profile)
+    use_session(output, region, profile)
     found = aws.read_stack(stack)
     wanted = work.Wanted(account, user, "user" if user_key else "", add_key, model)
     made = asyncio.run(work.bootstrap(found, wanted))
@@ -121,7 +123,7 @@ def doctor(
     """Examine a stack: its outputs, API, table, queues, functions and alarms."""
     output = output_of(ctx)
     aws, work = aws_module("parley_cli.aws"), aws_module("parley_cli.doctor")
-    aws.use_session(region, profile)
+    use_session(output, region, profile)
     found = aws.read_stack(stack)
     with output.waiting(f"examining {stack}"):
         findings = list(work.examine(found))
@@ -134,6 +136,14 @@ def doctor(
         output.table(("WHAT", "STATE", "FOUND"), rows)
     if failing:
         raise Refused(f"{len(failing)} of {len(findings)} findings are failing")
+
+
+def use_session(output: Output, region: str, profile: str) -> None:
+    """Use AWS as the options say; the local stack's emulator where there is no login of AWS."""
+    local = local_stack(os.environ, Path.cwd())
+    aws = aws_module("parley_cli.aws")
+    if endpoint := aws.use_session(region, profile, local):
+        output.note(f"(no login of AWS: using the local stack's, {endpoint})")
 
 
 def check_account(number: str, name: str) -> None:
