@@ -108,6 +108,32 @@ def test_a_session_s_turns_know_which_key_was_used(client: ChatClient) -> None:
     assert client.say(key, "hello", host=CLOSED, key="user-key").status == 200
 
 
+def test_a_namesake_of_a_deleted_llm_client_has_none_of_its_sessions(client: ChatClient) -> None:
+    key = client.opened()
+    client.answered(key, "my secret question")
+    client.describe("stackademy", 9)
+    assert client.say(key, "and on").status == 404
+    assert client.at("GET", f"/chat/?session_key={key}").status == 404
+    for path in ("cancel", "retry"):
+        body = {"session_key": key, "prompt_id": "p"}
+        assert client.at("POST", f"/chat/{path}/", body).status == 404
+    anew = client.at("POST", "/config/", {"session_key": key}).json["data"]
+    assert anew["session_new"]
+    assert anew["session_key"] != key
+    assert "my secret question" not in str(anew)
+
+
+def test_nor_is_a_command_line_s_session_inherited(client: ChatClient) -> None:
+    path = "/api/v1/cli/chat/config/stackademy/?uid=laptop"
+    first = client.at("POST", path, {}, host=API, key="user-key").json["data"]["session_key"]
+    assert (
+        client.at("POST", path, {}, host=API, key="user-key").json["data"]["session_key"] == first
+    )
+    client.describe("stackademy", 9)
+    anew = client.at("POST", path, {}, host=API, key="user-key").json["data"]
+    assert (anew["session_new"], anew["session_key"] != first) == (True, True)
+
+
 ORDINARY = [e for e in http.ENDPOINTS if not e.public and not e.chat]
 
 
@@ -164,8 +190,44 @@ def test_a_browser_gets_the_page_of_a_named_host(client: ChatClient) -> None:
 
 def test_the_page_asks_for_a_key_itself(client: ChatClient) -> None:
     assert client.at("GET", "/", host=CLOSED, accept="text/html").status == 200
-    for host in (DRAFT, f"none.{ACCOUNT}.api.example.com"):
-        assert client.at("GET", "/", host=host, accept="text/html").status == 404
+
+
+@pytest.mark.parametrize("host", [DRAFT, f"none.{ACCOUNT}.api.example.com", "chat.school.example"])
+def test_where_there_is_no_chat_a_browser_gets_a_page_that_says_so(
+    client: ChatClient, host: str
+) -> None:
+    page = client.at("GET", "/", host=host, accept="text/html", if_none_match="*")
+    assert page.status == 404
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["cache-control"] == "no-store"
+    assert "etag" not in page.headers
+    # The same for what is hidden as for what is not there: nothing of it is in the page.
+    assert page.text == client.at("GET", "/", accept="text/html").text
+    for answer in (
+        client.at("GET", "/", host=host, accept="application/json"),
+        client.at("POST", "/", {}, host=host, accept="text/html"),
+        client.at("GET", "/config", host=host, accept="text/html"),
+    ):
+        assert (answer.status, answer.json) == (404, UNKNOWN)
+
+
+def test_a_browser_at_the_apis_own_host_is_led_to_the_workbench(client: ChatClient) -> None:
+    page = client.at("GET", "/", host=API, accept="text/html,*/*;q=0.8")
+    assert (page.status, page.headers["location"]) == (302, "/workbench/")
+    assert page.headers["vary"] == "Accept"
+    assert client.at("GET", "/", host=API, accept="application/json").status == 404
+    assert client.at("POST", "/", {}, host=API, accept="text/html").status == 404
+
+
+@pytest.mark.parametrize("domain", ["api.localhost:9357", "api.example.com"])
+def test_sites_of_this_machine_may_frame_the_page_of_an_api_on_it(domain: str) -> None:
+    client = ChatClient(domain=domain)
+    client.describe("stackademy", 1, allowedOrigins=["https://shop.example"])
+    page = client.at("GET", "/", host=f"stackademy.{ACCOUNT}.{domain}", accept="text/html")
+    policy = page.headers["content-security-policy"]
+    assert "frame-ancestors 'self' https://shop.example" in policy
+    assert ("http://localhost:*" in policy) is ("localhost" in domain)
+    client.close()
 
 
 def test_a_page_is_not_sent_twice(client: ChatClient) -> None:

@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic.alias_generators import to_camel
 
 from parley.core.access import bare_key
-from parley.core.address import Address, What, locate
+from parley.core.address import Address, What, is_local, locate
 from parley.core.errors import Forbidden, NotFound
 from parley.wire import (
     admin,
@@ -60,6 +60,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *sessions_api.ENDPOINTS,
     *public.ENDPOINTS,
 )
+WORKBENCH = "/workbench/"
 PAGES = frozenset({What.PAGE, What.WORKBENCH, What.ASSET})
 
 # The contract's headers, and those that its clients could not read or send otherwise.
@@ -175,6 +176,8 @@ class Http:
     def _ordinary(self, request: Request, context: Any, started: float) -> Answer:
         if request.method == "OPTIONS":
             return _preflight()
+        if request.path == "/" and request.method == "GET" and request.accepts_html:
+            return _moved(WORKBENCH)
         if not endpoint_of(request.method, request.path).public:
             key = bare_key(request.headers.get("authorization", ""))
             principal = self._run(self._api.authenticate(key))
@@ -188,20 +191,23 @@ class Http:
     ) -> Answer:
         """The answer at an llm_client's address, which says itself which pages may read it."""
         entrance = Entrance(self._api, self._run, self._observer, request, address, started)
+        is_page = address.what is What.ROOT and request.method == "GET" and request.accepts_html
 
         def work() -> Answer:
             if address.what is What.NOTHING:
                 raise NotFound("no such path")
             if request.method == "OPTIONS":
                 return _preflight()
-            if address.what is What.ROOT and request.method == "GET" and request.accepts_html:
-                origins = entrance.shown().allowed_origins
+            if is_page:
+                origins = (*entrance.shown().allowed_origins, *self._developers())
                 return self._document("/", request, origins)
             endpoint_of(request.method, address.route)
             self._call = entrance.enter()
             return self._routed(request, address.route, context)
 
         answer = self._guarded(work)
+        if is_page and answer["statusCode"] == HTTPStatus.NOT_FOUND:
+            answer = page.absent_answer()
         # The refusal must not be lost over the question who may read it.
         headers = self._guarded(lambda: {"headers": entrance.cors()})["headers"]
         answer["headers"] = {**answer.get("headers", {}), **headers}
@@ -215,6 +221,10 @@ class Http:
         if request.method != "GET":
             raise MethodNotAllowed("GET")
         return self._document(request.path, request, ())
+
+    def _developers(self) -> tuple[str, ...]:
+        """Whose frames may show the page, where the API is on this machine: this machine's."""
+        return page.LOCAL_ORIGINS if is_local(self._api.chats.domain) else ()
 
     def _document(self, path: str, request: Request, origins: Iterable[str]) -> Answer:
         answer = page.page_answer(
@@ -274,6 +284,14 @@ def _account(call: Call | ChatCall | None) -> str:
 
 def _preflight() -> Answer:
     return {"statusCode": 204, "body": "", "headers": {"Access-Control-Max-Age": PREFLIGHT_SECONDS}}
+
+
+def _moved(path: str) -> Answer:
+    return {
+        "statusCode": int(HTTPStatus.FOUND),
+        "body": "",
+        "headers": {"Location": path, "Vary": "Accept"},
+    }
 
 
 def endpoints_at(path: str) -> list[Endpoint]:

@@ -32,6 +32,13 @@ ASK_AGAIN = "no-cache"
 # Sites keep the script for a while, not for long: it has one address for all its versions.
 EMBED_CACHE = "public, max-age=300"
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+# Sites that somebody works on, on the machine that the API is on as well.
+LOCAL_ORIGINS = (
+    "http://localhost:*",
+    "http://127.0.0.1:*",
+    "https://localhost:*",
+    "https://127.0.0.1:*",
+)
 Answer = dict[str, Any]
 
 
@@ -64,6 +71,14 @@ def page_answer(
     # An older version is no longer here. Its page gets all of this one, and keeps none of it.
     current = asset["version"] == version()
     return _answer(asset["name"], FOR_EVER if current else ASK_AGAIN, {}, if_none_match)
+
+
+def absent_answer() -> Answer:
+    """The chat page as a 404: it finds out itself that there is no chat, and says so."""
+    answer = _document("index.html", "", (), "")
+    headers = {**answer["headers"], "cache-control": "no-store"}
+    del headers["etag"]
+    return {**answer, "statusCode": 404, "headers": headers}
 
 
 @cache
