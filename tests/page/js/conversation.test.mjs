@@ -14,6 +14,12 @@ const taken = (more = {}) => ({ status: 202, prompt: prompt(more), messages: [],
 const said = (text) => ({ id: "msg_p1.1", prompt_id: "p1", turn: 1, role: "assistant", content: text });
 const asked = (text) => ({ id: "p1", prompt_id: "p1", turn: 1, role: "user", content: text });
 
+class Storage {
+  kept = new Map();
+  getItem = (name) => this.kept.get(name) ?? null;
+  setItem = (name, text) => void this.kept.set(name, text);
+}
+
 /** A conversation over fakes: `answers` says what each call answers, or throws. */
 function world({ answers = {}, sockets = true } = {}) {
   const calls = [];
@@ -51,7 +57,7 @@ function world({ answers = {}, sockets = true } = {}) {
       },
     };
   };
-  const sessions = makeSessions("test", null);
+  const sessions = makeSessions("test", new Storage());
   const conversation = makeConversation({
     api,
     keepSocket,
@@ -285,6 +291,25 @@ test("without a socket the next conversation is read, too, while a read of the o
   await conversation.load(OTHER);
   await until(() => last(it).text === "Yo");
   assert.equal(reads, 2);
+});
+
+test("another account's key at the same address goes on with that account's conversation", async () => {
+  let account = "1";
+  const known = { 1: KEY, 2: OTHER };
+  const config = (key) => ({
+    session_key: key === known[account] ? key : "c".repeat(64), history: {},
+    websocket: { url: "", account, llm_client: "plain", thread_id: "t" },
+  });
+  const { conversation, it, sessions } = world({ answers: { config } });
+  const list = {};
+  for (account of ["1", "2", "1"]) {
+    await conversation.load(sessions.current);
+    await until(() => it.phase === "ready");
+    list[account] ??= sessions.touch(it.key, `of ${account}`, 1) ?? it.key;
+    known[account] = list[account];
+    assert.deepEqual([it.key, it.notice], [list[account], null]);
+    assert.deepEqual(sessions.list().map((one) => one.title), [`of ${account}`]);
+  }
 });
 
 test("what belongs to the conversation before is dropped", async () => {

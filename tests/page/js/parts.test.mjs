@@ -123,9 +123,32 @@ test("conversations are listed newest first, named by their first question or by
   const again = makeSessions("/", storage);
   assert.deepEqual(again.list().map((one) => one.title), ["First question here", "Mine"]);
   assert.equal(again.current, KEY("a"));
+  const removed = again.remove(KEY("a"));
+  assert.deepEqual(again.list().map((one) => one.key).includes(KEY("a")), false);
+  again.restore(removed);
+  again.restore(removed);
+  assert.deepEqual(makeSessions("/", storage).list().filter((one) => one.key === KEY("a")), [removed]);
   again.remove(KEY("a"));
   assert.deepEqual([again.current, again.list().length], ["", 1]);
   assert.deepEqual(makeSessions("/other/", storage).list(), []);
+});
+
+test("each account's llm_client has a list of its own, at whichever address", () => {
+  const storage = new Storage();
+  const [mine, theirs] = ["1", "2"].map((account) => ({ account, llm_client: "plain" }));
+  const sessions = makeSessions("/api/v1/llm-clients/1/", storage);
+  assert.equal(sessions.belongTo(mine), true);
+  assert.equal(sessions.belongTo(mine), false);
+  sessions.choose(KEY("a"));
+  sessions.touch(KEY("a"), "Mine", 1);
+  const again = makeSessions("/api/v1/llm-clients/1/", storage);
+  assert.deepEqual([again.current, again.list().length], [KEY("a"), 1]);
+  assert.equal(again.belongTo(theirs), true);
+  assert.deepEqual([again.current, again.list()], ["", []]);
+  again.touch(KEY("b"), "Theirs", 2);
+  const hashed = makeSessions("/api/v1/llm-clients/rMQx/", storage);
+  assert.equal(hashed.belongTo(mine), true);
+  assert.deepEqual([hashed.current, hashed.list().map((one) => one.title)], [KEY("a"), ["Mine"]]);
 });
 
 test("a list that is broken or forbidden is an empty one", () => {

@@ -149,6 +149,12 @@ export function makeConversation({
 
   function opened(config, asked) {
     const { session_key: key, history = {}, prompts = [], websocket } = config;
+    const others = websocket?.account && sessions.belongTo(websocket);
+    if (others && key !== asked && sessions.current) {
+      // The key that was asked for is of another account's list: go on where this one's was left.
+      load(sessions.current, it.notice);
+      return;
+    }
     const lost = asked && key !== asked && sessions.list().some((one) => one.key === asked);
     if (asked && key !== asked) sessions.remove(asked);
     sessions.choose(key);

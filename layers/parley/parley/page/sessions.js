@@ -6,18 +6,27 @@ const KEPT = 50;
 const TITLE_LENGTH = 60;
 
 /**
- * The list of one llm_client, kept in `storage` under `name`.
+ * The list of one llm_client, kept in `storage`.
+ *
+ * Whose list it is, is known when the server has told it (`belongTo`): the workbench's addresses
+ * are the same for all accounts. Until then it is that of whoever was at the address `base` last.
  *
  * An entry is {key, title, time (ms), named}. Storage that is absent or full (a private window,
  * a third-party frame) only means that the list ends with the page.
  */
-export function makeSessions(name, storage = browserStorage()) {
-  const place = `parley:sessions:${name}`;
+export function makeSessions(base, storage = browserStorage()) {
+  const lastHere = `parley:owner:${base}`;
+  let owner = "";
+  try {
+    owner = storage?.getItem(lastHere) ?? "";
+  } catch {
+    // Forbidden: nothing is kept.
+  }
   let kept = read();
 
   function read() {
     try {
-      const found = JSON.parse(storage?.getItem(place) ?? "{}");
+      const found = JSON.parse(storage?.getItem(place()) ?? "{}");
       const list = Array.isArray(found.list) ? found.list.filter((it) => isKey(it?.key)) : [];
       return { current: isKey(found.current) ? found.current : "", list };
     } catch {
@@ -25,10 +34,14 @@ export function makeSessions(name, storage = browserStorage()) {
     }
   }
 
+  function place() {
+    return `parley:sessions:${owner || base}`;
+  }
+
   function write(next) {
     kept = next;
     try {
-      storage?.setItem(place, JSON.stringify(kept));
+      storage?.setItem(place(), JSON.stringify(kept));
     } catch {
       // Full or forbidden: the list lives as long as the page.
     }
@@ -50,6 +63,19 @@ export function makeSessions(name, storage = browserStorage()) {
   }
 
   return {
+    /** This list is `account`'s for its `llm_client`; true if it was another one until now. */
+    belongTo({ account, llm_client: client }) {
+      const found = `${account}/${client}`;
+      if (found === owner) return false;
+      owner = found;
+      kept = read();
+      try {
+        storage?.setItem(lastHere, owner);
+      } catch {
+        // Full or forbidden, as above.
+      }
+      return true;
+    },
     get current() {
       return kept.current;
     },
@@ -73,12 +99,19 @@ export function makeSessions(name, storage = browserStorage()) {
       const text = title.trim().slice(0, TITLE_LENGTH);
       if (text) changed(key, { title: text, named: true });
     },
+    /** Take it from the list; the entry, for `restore`. */
     remove(key) {
       const { list } = latest();
+      const removed = list.find((it) => it.key === key) ?? null;
       write({
         current: kept.current === key ? "" : kept.current,
         list: list.filter((it) => it.key !== key),
       });
+      return removed;
+    },
+    restore(entry) {
+      const { list } = latest();
+      if (!list.some((it) => it.key === entry.key)) write({ ...kept, list: [...list, entry] });
     },
   };
 }
