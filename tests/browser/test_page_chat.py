@@ -90,6 +90,26 @@ def test_stop_keeps_what_was_said_and_ends_the_models_call(
     ours.ready()
     expect(stopped).to_have_count(1)
     ours.answered("And now?")
+    expect(ours.retry).to_have_count(0)
+
+
+def test_a_stopped_turn_can_be_tried_again(ours: Ours, model: Model, word: str) -> None:
+    model.told(word, stall_after=8)
+    ours.ask(f"What is {word}?")
+    expect(ours.said("assistant", state="streaming")).to_have_count(1)
+    ours.stop.click()
+    expect(ours.said("assistant", state="stopped")).to_have_count(1)
+    model.told(word, stall_after=None)
+
+    ours.retry.click()
+
+    expect(ours.said("assistant", f"You asked: “What is {word}?”", "done")).to_have_count(1)
+    for _ in ("as it came", "after a reload"):
+        expect(ours.said("user")).to_have_count(1)
+        expect(ours.said("assistant")).to_have_count(1)
+        expect(ours.retry).to_have_count(0)
+        ours.page.reload()
+        ours.ready()
 
 
 def test_a_failed_turn_can_be_retried(ours: Ours, model: Model, word: str) -> None:
@@ -169,6 +189,21 @@ def test_two_tabs_show_the_same_conversation(
     ours.answered(f"And what else is {word}?")
 
     expect(other.said("assistant", f"And what else is {word}?", "done")).to_have_count(1)
+
+
+def test_an_edit_in_one_tab_is_seen_in_the_other(
+    ours: Ours, open_window: OpenWindow, plain: LlmClient, word: str
+) -> None:
+    ours.answered(f"What is {word}, wrongly?")
+    other = Ours(open_window(context=ours.page.context)).open(plain.url)
+    expect(other.said("assistant", "wrongly", "done")).to_have_count(1)
+
+    ours.edit.click()
+    ours.answered(f"What is {word}, rightly?")
+
+    expect(other.said("assistant", "rightly", "done")).to_have_count(1)
+    expect(other.said("user")).to_have_text([re.compile(f"{word}, rightly")])
+    expect(other.said("assistant")).to_have_count(1)
 
 
 def test_everything_can_be_done_by_keyboard(ours: Ours, model: Model, word: str) -> None:
@@ -252,7 +287,7 @@ def test_a_text_that_is_too_long_is_kept_back(ours: Ours, plain: LlmClient) -> N
 
     ours.composer.fill("x" * (limit + 1))
     expect(ours.send_button).to_be_disabled()
-    expect(ours.page.get_by_text("1 characters too many")).to_be_visible()
+    expect(ours.page.get_by_text("1 character too many")).to_be_visible()
     ours.composer.press("Enter")
     expect(ours.messages).to_have_count(0)
     ours.composer.fill("x" * limit)
@@ -312,3 +347,22 @@ def test_an_empty_answer_says_so_and_can_be_asked_for_again(
     ours.page.reload()
     ours.ready()
     expect(ours.messages).to_have_count(2)
+
+
+def test_a_conversation_that_was_removed_from_the_list_can_be_taken_back(
+    ours: Ours, word: str
+) -> None:
+    ours.answered(f"What is {word}?")
+    undo = ours.page.get_by_test_id("session-undo")
+
+    ours.session(word).hover()
+    ours.session(word).get_by_test_id("session-remove").click()
+    expect(ours.page.get_by_text("The conversation stays on the server.")).to_be_visible()
+    expect(ours.session(word)).to_have_count(0)
+    expect(ours.messages).to_have_count(0)
+    ours.window.picture("removed")
+    undo.click()
+
+    expect(ours.session(word)).to_have_count(1)
+    expect(undo).to_be_hidden()
+    expect(ours.said("assistant", word, "done")).to_have_count(1)

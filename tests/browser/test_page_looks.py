@@ -207,6 +207,7 @@ def test_the_drawer_of_a_narrow_window_is_used_by_keyboard(
 ) -> None:
     ours = Ours(open_window(viewport=NARROW)).open(plain.url)
     ours.answered(f"What is {word}?")
+    expect(ours.page.get_by_test_id("session")).to_have_count(1)
     menu, keys = ours.page.get_by_test_id("menu"), ours.page.keyboard
 
     menu.press("Enter")

@@ -148,6 +148,20 @@ test("what was answered with nothing is asked again in its place, what failed is
   assert.deepEqual(named(failing.calls, "retry").map(([, , id]) => id), ["p1"]);
 });
 
+test("a conversation that is left before its first question is taken is listed all the same", async () => {
+  let answer;
+  const chat = () => new Promise((done) => { answer = done; });
+  const config = (key) => ({ session_key: key || (answer ? OTHER : KEY), history: {}, websocket: { url: "" } });
+  const { conversation, it, sessions } = world({ answers: { chat, config } });
+  await conversation.load("");
+  const sending = conversation.send("Hi");
+  await conversation.newChat();
+  answer(taken());
+  await sending;
+  assert.deepEqual([it.key, sessions.list().map((one) => [one.key, one.title])], [OTHER, [[KEY, "Hi"]]]);
+  assert.equal(sessions.current, OTHER);
+});
+
 test("a session that is gone is followed by a new one that says so", async () => {
   let gone = false;
   const config = (key) => ({

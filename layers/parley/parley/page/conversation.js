@@ -220,10 +220,13 @@ export function makeConversation({
     change({ notice: null, stopping: false });
     dispatch({ type: "asked", text, replaces, at: now() });
     const wait_ = socket?.isOpen ? 0 : LONG_WAIT_S;
-    const payload = { session_key: it.key, messages, wait: wait_ };
+    const { key } = it;
+    const payload = { session_key: key, messages, wait: wait_ };
     try {
       const answer = await api.chat(replaces ? { ...payload, replaces } : payload);
       if (mine === epoch) took(answer, text);
+      // Another conversation was opened meanwhile: this one is to be found again.
+      else if (answer.prompt?.id) sessions.touch(key, text, now());
     } catch (error) {
       if (mine === epoch) await notTaken(error, text);
     }

@@ -3,6 +3,8 @@
 import { $, h, icon } from "./dom.js";
 import { moment } from "./texts.js";
 
+const UNDO_MS = 12_000;
+
 /** Shows `sessions` (sessions.js); `open(key)` and `removed(key)` are told what is chosen. */
 export function makePanel(sessions, { open, removed }) {
   const list = $("sessions");
@@ -11,6 +13,7 @@ export function makePanel(sessions, { open, removed }) {
   let renaming = "";
   let current = "";
   let drawn = "";
+  let undoUntil = 0;
 
   menu.append(icon("menu"));
   $("panel-close").append(icon("close"));
@@ -47,7 +50,7 @@ export function makePanel(sessions, { open, removed }) {
     const here = one.key === current;
     return h(
       "li",
-      { "data-testid": "session", class: here ? "here" : null },
+      { "data-testid": "session", "data-key": one.key, class: here ? "here" : null },
       h(
         "button",
         {
@@ -69,11 +72,38 @@ export function makePanel(sessions, { open, removed }) {
         list.querySelector("input")?.select();
       }),
       rowButton("trash", `Remove “${one.title}” from this list`, "session-remove", () => {
-        sessions.remove(one.key);
+        const wasHere = one.key === current;
+        const entry = sessions.remove(one.key);
         show(current);
         removed(one.key);
+        if (entry) offerUndo(entry, wasHere);
       }),
     );
+  }
+
+  /** Say for a while what removing does not do, and how to take it back. */
+  function offerUndo(entry, wasHere) {
+    const box = $("undo");
+    clearTimeout(undoUntil);
+    const end = () => {
+      const focused = box.contains(document.activeElement);
+      box.hidden = true;
+      if (focused) (list.querySelector("button") ?? $("panel-close")).focus();
+    };
+    const undo = () => {
+      clearTimeout(undoUntil);
+      sessions.restore(entry);
+      show(current);
+      end();
+      if (wasHere) open(entry.key);
+    };
+    box.replaceChildren(
+      h("p", {}, "Removed from this list. The conversation stays on the server."),
+      h("button", { type: "button", class: "button", "data-testid": "session-undo", onclick: undo }, "Undo"),
+    );
+    box.hidden = false;
+    box.querySelector("button").focus();
+    undoUntil = setTimeout(end, UNDO_MS);
   }
 
   const rowButton = (name, label, testid, onclick) =>
@@ -87,7 +117,7 @@ export function makePanel(sessions, { open, removed }) {
       renaming = "";
       if (keep) sessions.rename(one.key, field.value);
       show(current);
-      list.querySelector(`[data-key="${one.key}"]`)?.focus();
+      list.querySelector(`[data-key="${one.key}"] button`)?.focus();
     };
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") done(true);
@@ -106,7 +136,11 @@ export function makePanel(sessions, { open, removed }) {
     const signature = JSON.stringify([all, key, renaming]);
     if (signature === drawn) return;
     drawn = signature;
+    const focused = list.contains(document.activeElement) ? document.activeElement : null;
+    const { key: place } = focused?.closest("li").dataset ?? {};
     list.replaceChildren(...all.map(row));
+    // A list that changes meanwhile leaves the focus where it was.
+    if (place) list.querySelector(`[data-key="${place}"] [data-testid="${focused.dataset.testid}"]`)?.focus();
     if (!all.length) list.append(h("li", { class: "empty" }, "No conversations yet."));
   }
 

@@ -3,14 +3,14 @@
 //   message  data-role="user" | "assistant"; data-state of a question: "pending" | "sent", of an
 //            answer: "thinking" | "streaming" | "retrying" | "done" | "stopped" | "failed"
 //   edit     on the last question, while nothing is under way
-//   retry    on a failed answer, and on an empty one
+//   retry    on a failed, a stopped and an empty answer, if it is the last
 //   tool     one call, a <details>; data-state="started" | "done", data-outcome
 //   copy     of a code block; copy-answer of a whole answer
 //   example  an example prompt, while the conversation is empty
 //
 // The rest of the page (index.html) has: composer, send, stop, new-chat, menu, sessions,
-// session, session-open, session-rename, session-remove, banner, notice, theme, older, newest,
-// counter, key-form.
+// session, session-open, session-rename, session-remove, session-undo, banner, notice, theme,
+// older, newest, counter, key-form.
 
 import { copy, h, icon, initial, webAddress } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
@@ -172,7 +172,8 @@ function makeAnswer(actions) {
 
   function showNote(state, entry, { error, retryable, stopping }) {
     const parts = noteParts(state, entry, error, stopping);
-    const button = (state === "failed" || isEmpty(state, entry)) && retryable ? again : null;
+    const wanting = ["failed", "stopped"].includes(state) || isEmpty(state, entry);
+    const button = wanting && retryable ? again : null;
     const signature = JSON.stringify([parts, Boolean(button)]);
     note.hidden = !parts && !button;
     if (note.dataset.drawn === signature) return;
