@@ -71,6 +71,26 @@ def test_apply_tells_created_changed_with_what_and_unchanged(run, write):
     assert changed == ("LLMClient academy changed (metadata.description, spec.config.appAssistant)")
 
 
+def test_apply_and_get_tell_where_an_llm_client_is(run, write):
+    config = "  config:\n    deployed: true\n    provider: openai\n    defaultModel: m\n"
+    deployed = ok(
+        run(
+            "apply",
+            "-f",
+            "-",
+            input=CLIENT.replace("  config:\n", config).replace("  plugins: [catalog]\n", ""),
+        )
+    )
+    assert "  https://academy.0000-0000-0001.api.example.com/\n" in deployed.stderr
+    assert "there is no Secret openai" in " ".join(deployed.stderr.split())
+    assert "not deployed" not in deployed.stderr
+    assert "academy" not in ok(run("get", "LLMClient")).stderr
+    ok(run("undeploy", "academy"))
+    told = ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))
+    assert "  not deployed: parley deploy academy\n" in told.stderr
+    assert "not deployed: academy" in ok(run("get", "LLMClient", "academy")).stderr
+
+
 def test_a_dry_run_says_the_same_and_writes_nothing(run, write):
     file = write("one.yaml", f"{PLUGIN}---{CLIENT}")
     for _ in range(2):

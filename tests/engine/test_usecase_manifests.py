@@ -499,14 +499,45 @@ async def test_deleting_an_llm_client_revokes_the_keys_for_it(world: Described) 
 async def test_a_page_s_token_may_only_chat_and_ends(world: Described) -> None:
     _, secret = await world.keys.create(ADMIN, "usr_1", KeyRole.USER, "theirs")
     maker = await world.authenticate(secret)
-    token, expires_at = await world.keys.token(maker, "adviser")
+    token, expires_at = await world.keys.token(maker, "adviser", 1)
     caller = await world.authenticate(token)
     assert (caller.role, caller.client) == (KeyRole.CLIENT, "adviser")
     assert caller.user_id != maker.user_id
     assert expires_at == world.clock.now() // 1000 + 3600
     assert [one.name for one in await world.keys.list(ADMIN)] == ["theirs"]
     with pytest.raises(Forbidden):
-        await world.keys.token(caller, "adviser")
+        await world.keys.token(caller, "adviser", 1)
+
+
+async def chats(world: Described, secret: str) -> bool:
+    """True if a key opens the chat of the llm_client that is called adviser now."""
+    caller = await world.authenticate(secret)
+    try:
+        await world.clients.enter(ClientRef(ACCOUNT, "adviser"), caller, sandbox=True)
+    except Forbidden:
+        return False
+    return True
+
+
+async def test_a_namesake_of_a_deleted_llm_client_has_none_of_its_keys(world: Described) -> None:
+    """A page's token is in no list, so nobody revokes it; nor a key whose deletion broke off."""
+    await world.apply(client(config={"deployed": True}))
+    _, key_ = await world.keys.create(ADMIN, "", KeyRole.CLIENT, "for it", "adviser")
+    maker = await world.authenticate((await world.keys.create(ADMIN, "", KeyRole.USER, ""))[1])
+    number = (await world.clients.find(ClientRef(ACCOUNT, "adviser"))).number
+    token, _ = await world.keys.token(maker, "adviser", number)
+    assert [await chats(world, key_), await chats(world, token)] == [True, True]
+    found = await world.describe(CLIENT, "adviser")
+    await world.manifests.resources.delete(ADMIN, found)
+    world.clients.forget()
+    await world.apply(client(config={"deployed": True}))
+    assert [await chats(world, key_), await chats(world, token)] == [False, False]
+
+
+async def test_a_key_may_be_made_before_its_llm_client(world: Described) -> None:
+    _, key_ = await world.keys.create(ADMIN, "", KeyRole.CLIENT, "", "adviser")
+    await world.apply(client(config={"deployed": True}))
+    assert await chats(world, key_)
 
 
 # --- races ---------------------------------------------------------------------------------
@@ -707,3 +738,27 @@ def test_a_difference_is_by_value_and_type() -> None:
     other = client(config={"a": {"b": 1}, "c": [1], "d": 0.0})
     assert differences(one, other) == ("spec.config.a.b", "spec.config.d")
     assert differences(one, one) == ()
+
+
+async def test_an_llm_client_without_its_providers_key_is_told_so(world: Described) -> None:
+    """A warning, for the parameter store may have the key; none if the same call brings it."""
+    (report,) = await world.apply(client(config={"provider": "openai", "defaultModel": "m"}))
+    assert report.outcome == "created"
+    assert "there is no Secret openai" in report.notes[0]
+    both = await world.apply(
+        client("other", config={"provider": "openai", "defaultModel": "m"}), secret("openai")
+    )
+    assert [report.notes for report in both] == [(), ()]
+    (keyless, _) = await world.apply(
+        provider(), client("third", config={"provider": "acme", "defaultModel": "m"})
+    )
+    assert keyless.notes == ()
+
+
+async def test_a_default_that_moves_is_told(world: Described) -> None:
+    (first,) = await world.apply(model("one", default=True))
+    (second,) = await world.apply(model("two", default=True), dry_run=True)
+    assert "in the place of" in first.notes[0]  # of the model that the world has
+    assert "in the place of one" in second.notes[0]
+    (again,) = await world.apply(model("one", default=True))
+    assert (again.outcome, again.notes) == ("unchanged", ())

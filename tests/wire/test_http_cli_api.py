@@ -74,7 +74,13 @@ def test_apply_answers_in_the_envelope(client: Client) -> None:
         "data": {
             "reports": [
                 {"kind": "Plugin", "name": "stackademy-courses", "outcome": "created"},
-                {"kind": "LLMClient", "name": "stackademy", "outcome": "created"},
+                {
+                    "kind": "LLMClient",
+                    "name": "stackademy",
+                    "outcome": "created",
+                    "deployed": True,
+                    "url": f"http://stackademy.{ACCOUNT}.{DOMAIN}/",
+                },
             ],
             "dryRun": False,
         },

@@ -21,6 +21,8 @@ Kind = Annotated[
 Name = Annotated[str, typer.Argument(help="Its name.", metavar="NAME")]
 Client = Annotated[str, typer.Argument(help="The llm_client's name.", metavar="NAME")]
 
+NO_DOMAIN = "This deployment has no domain for llm_clients: only the sandbox answers."
+
 APPLY_EPILOG = """
 [bold]Examples[/bold]
 
@@ -72,6 +74,12 @@ def _report(output: Output, report: Json) -> None:
     output.say(told + (f" ({changed})" if changed else ""))
     if not_kept := ", ".join(report.get("notKept") or []):
         output.note(f"  this kind does not keep {not_kept}", "yellow")
+    for note in report.get("notes") or []:
+        output.note(f"  {note}", "yellow")
+    if report.get("deployed"):
+        output.note(f"  {report.get('url') or NO_DOMAIN}")
+    elif "deployed" in report:
+        output.note(f"  not deployed: parley deploy {report.get('name')}")
     if secret := report.get("secret"):
         output.say(f"  key  {secret}", "bold")
         output.note("  The key is not shown again: only its hash is stored.", "yellow")
@@ -105,6 +113,9 @@ def get(
         output.note(f"no {data.get('kind') or kind} yet")
         return
     _table(output, found.get("titles") or [], items)
+    absent = [str(item.get("name")) for item in items if item.get("deployed") is False]
+    if absent:
+        output.note(f"not deployed: {', '.join(absent)} (parley deploy NAME)")
     if more := (data.get("metadata") or {}).get("after"):
         output.note(f"more: --after {more}")
 
@@ -227,7 +238,7 @@ def deploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> None:
         ]
     )
     if not named:
-        output.note("This deployment has no domain for llm_clients: only the sandbox answers.")
+        output.note(NO_DOMAIN)
 
 
 def undeploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> None:

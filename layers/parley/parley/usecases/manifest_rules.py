@@ -153,6 +153,35 @@ class Draft:
             return []
         return await self.missing(".".join(("spec", *path)), ManifestKind.SECRET, name)
 
+    async def moves(self, manifest: Manifest) -> list[str]:
+        """What it takes from another one, to be asked before it is planned."""
+        if manifest.kind is not ManifestKind.MODEL or not manifest.at("default"):
+            return []
+        models = (await self.catalogue()).models
+        return [
+            f"it is the default now, in the place of {one.id}"
+            for one in models
+            if one.default and one.id != manifest.name
+        ]
+
+    async def lacks(self, manifest: Manifest) -> list[str]:
+        """What it needs to answer and has not, to be asked once all are planned.
+
+        Not refused: the parameter store may have a key that nobody described, which only
+        the runner may see.
+        """
+        provider = manifest.at("config", "provider")
+        if manifest.kind is not ManifestKind.LLM_CLIENT or not provider:
+            return []
+        entry = (await self.catalogue()).provider(provider)
+        if entry is None or not entry.secret:
+            return []
+        if await self.find(ManifestKind.SECRET, entry.secret):
+            return []
+        name = entry.secret
+        words = f"there is no Secret {name} with the key for its provider: without one it cannot"
+        return [f"{words} answer, unless the parameter store was given the key by other means"]
+
     async def fits(self, manifest: Manifest) -> list[str]:
         """Plan it; the problem of a catalogue that gets too large by it."""
         try:

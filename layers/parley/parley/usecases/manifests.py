@@ -37,8 +37,9 @@ NOT_KEPT = (("provider", "connectivity_test_path"), ("provider", "logo"))
 class Report:
     """What became of a manifest: created, changed (at these paths) or unchanged.
 
-    `not_kept` are paths that were given and say nothing for this kind. `secret` is the key
-    itself of a new ApiKey, shown this once.
+    `not_kept` are paths that were given and say nothing for this kind. `notes` say what is
+    to be known of it besides, in words. `secret` is the key itself of a new ApiKey, shown
+    this once.
     """
 
     kind: ManifestKind
@@ -46,6 +47,7 @@ class Report:
     outcome: str
     changed: tuple[str, ...] = ()
     not_kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     secret: str = field(default="", repr=False)
 
 
@@ -57,6 +59,7 @@ class Planned:
     before: Manifest | None
     after: Manifest
     not_kept: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,9 @@ class Manifests:
             planned.append(one)
         if problems:
             raise Invalid(told(problems))
+        planned = [
+            replace(one, notes=(*one.notes, *await draft.lacks(one.after))) for one in planned
+        ]
         if dry_run:
             return [_report(one) for one in planned]
         try:
@@ -120,8 +126,10 @@ class Manifests:
         if (manifest.kind, manifest.name) in draft.planned:
             twice = f"metadata.name: {manifest.kind} {manifest.name} is there twice"
             return Planned(kept, before, after, not_kept), [twice]
-        problems = await draft.problems(before, after) + await draft.fits(after)
-        return Planned(kept, before, after, not_kept), problems
+        problems = await draft.problems(before, after)
+        notes = await draft.moves(after)
+        problems += await draft.fits(after)
+        return Planned(kept, before, after, not_kept, tuple(notes)), problems
 
     async def _write_all(self, principal: Principal, planned: Sequence[Planned]) -> list[Report]:
         """Keys last: a call that broke off after one would have lost it."""
@@ -265,9 +273,10 @@ def _report(one: Planned) -> Report:
     kind, name = one.after.kind, one.after.name
     revived = kind is ManifestKind.API_KEY and one.before and not one.before.spec["active"]
     if one.before is None or (revived and one.after.spec["active"]):
-        return Report(kind, name, "created", not_kept=one.not_kept)
+        return Report(kind, name, "created", (), one.not_kept, one.notes)
     changed = differences(one.before, one.after)
-    return Report(kind, name, "changed" if changed else "unchanged", changed, one.not_kept)
+    outcome = "changed" if changed else "unchanged"
+    return Report(kind, name, outcome, changed, one.not_kept, one.notes)
 
 
 def _undescribed(principal: Principal) -> Manifest:

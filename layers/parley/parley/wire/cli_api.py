@@ -36,10 +36,21 @@ async def apply_manifests(call: Call, dry_run: DryRun = False) -> Answer:
     several = len(manifests) > 1
     places = [place(n, one.kind, one.name) if several else "" for n, one in enumerate(manifests, 1)]
     reports = await call.api.manifests.apply(call.principal, manifests, places, dry_run=dry_run)
-    data = {"reports": [_reported(report) for report in reports], "dryRun": dry_run}
+    shown = [_reported(report) | await _place(call, report, dry_run=dry_run) for report in reports]
+    data = {"reports": shown, "dryRun": dry_run}
     kinds = {one.kind.value for one in manifests}
     thing = kinds.pop() if len(kinds) == 1 else "Manifest"
     return answer("apply", thing, data, _counted(reports, dry_run=dry_run))
+
+
+async def _place(call: Call, report: Report, *, dry_run: bool) -> Json:
+    """Where an applied LLMClient is: `url` is of its own host, null while it has none."""
+    if report.kind is not ManifestKind.LLM_CLIENT or dry_run:
+        return {}
+    status = _status(call, await _described(call, report.kind, report.name))
+    deployed = status["deployed"]
+    url = status["customUrl"] or status["defaultUrl"] if deployed else None
+    return {"deployed": deployed, "url": url}
 
 
 def _reported(report: Report) -> Json:
@@ -48,6 +59,8 @@ def _reported(report: Report) -> Json:
         shown["changed"] = list(report.changed)
     if report.not_kept:
         shown["notKept"] = list(report.not_kept)
+    if report.notes:
+        shown["notes"] = list(report.notes)
     if report.secret:
         shown["secret"] = report.secret
     return shown

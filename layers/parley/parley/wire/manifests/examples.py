@@ -128,7 +128,7 @@ spec:
   context:
     turns: 20
     tokens: 8000
-  default: true
+  # default: true        # answers what names no model, in the place of the one that did
 """,
 }
 
