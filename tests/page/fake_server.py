@@ -13,12 +13,14 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSMsgType, web
 from parley.wire.page import page_answer
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "goodkey"
 WELCOME = (
     "Welcome to Stackademy! I help you to find a course that fits. What would you like to learn?"
@@ -86,6 +88,22 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
+def chat_item(**known: Any) -> dict[str, Any]:
+    """A message as it is shown; what is not said is as in an answer that has just come."""
+    return {
+        "role": "assistant",
+        "smarter_is_new": False,
+        "turn": 0,
+        "part": 0,
+        "created_at": now(),
+        "partial": False,
+        "finish_reason": "",
+        "prompt_id": "",
+        "replaces": 0,
+        **known,
+    }
+
+
 class Fake:
     """The world: sessions, and what is broken in it."""
 
@@ -115,7 +133,7 @@ class Fake:
         return app
 
     @web.middleware
-    async def guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         path = request.path
         api = request.method == "POST" or path == "/chat/" or path.startswith("/api/")
         if not api or path.startswith("/_fake/"):
@@ -259,18 +277,10 @@ class Fake:
     def question(
         self, session: Session, prompt: dict[str, Any], text: str, replaces: int | None = None
     ) -> None:
-        item = {
-            "id": prompt["id"],
-            "role": "user",
-            "content": text,
-            "turn": prompt["turn"],
-            "part": 1,
-            "created_at": now(),
-            "partial": False,
-            "finish_reason": "",
-            "prompt_id": prompt["id"],
-        }
-        session.items.append(item | ({"replaces": replaces} if replaces else {}))
+        item = chat_item(
+            id=prompt["id"], role="user", content=text, turn=prompt["turn"], part=1
+        ) | {"prompt_id": prompt["id"], "replaces": replaces or 0}
+        session.items.append(item)
         session.texts[prompt["id"]] = text
 
     def state(self, session: Session, prompt_id: str, turn: int, **more: Any) -> dict[str, Any]:
@@ -304,6 +314,7 @@ class Fake:
             "userId": "",
             "partial": item["partial"],
             "finishReason": item["finish_reason"],
+            "replaces": item["replaces"],
             "createdAt": item["created_at"],
             "truncated": False,
         }
@@ -338,7 +349,9 @@ class Fake:
             return
         if "fail" in text and attempt == 1:
             await self.stream(session, prompt_id, attempt, "I was about to say")
-            self.told(session, prompt_id, status="abandoned", errorCode="provider", attempt=attempt)
+            self.told(
+                session, prompt_id, status="abandoned", errorCode="server_error", attempt=attempt
+            )
             return
         answer = CODE if "code" in text else WEATHER if tools else PLAIN
         if "slow" in text or "long" in text:
@@ -361,6 +374,7 @@ class Fake:
                 "round": 1,
                 "callId": f"call_{number}",
                 "name": name,
+                "plugin": "",
                 "arguments": arguments,
                 "offset": 0,
             }
@@ -372,6 +386,7 @@ class Fake:
             done.append(
                 {
                     "name": name,
+                    "plugin": "",
                     "arguments": arguments,
                     "outcome": outcome,
                     "ms": ms,
@@ -415,18 +430,15 @@ class Fake:
         partial: bool = False,
     ) -> None:
         prompt = session.prompts[prompt_id]
-        item = {
-            "id": f"msg_{prompt_id}.{prompt['turn']}",
-            "role": "assistant",
-            "content": text,
-            "turn": prompt["turn"],
-            "part": 1000,
-            "created_at": now(),
-            "partial": partial,
-            "finish_reason": "" if partial else "stop",
-            "prompt_id": prompt_id,
-            "tool_calls": tools,
-        }
+        item = chat_item(
+            id=f"msg_{prompt_id}.{prompt['turn']}",
+            content=text,
+            turn=prompt["turn"],
+            part=1000,
+            partial=partial,
+            finish_reason="" if partial else "stop",
+            prompt_id=prompt_id,
+        ) | ({"tool_calls": tools} if tools else {})
         if text:
             session.items.append(item)
         status = "canceled" if partial else "completed"
@@ -470,7 +482,9 @@ class Fake:
         prompt: dict[str, Any] | None = None,
     ) -> web.Response:
         messages = (
-            [{"role": "smarter_error", "content": error, "smarter_is_new": True}] if error else []
+            [chat_item(id="x", role="smarter_error", content=error, smarter_is_new=True)]
+            if error
+            else []
         )
         if session and prompt:
             messages += [
@@ -506,9 +520,15 @@ class Fake:
             elif frame["action"] == "cancel":
                 self.stop(session, frame["promptId"])
             elif frame["action"] == "ping":
-                await _send(socket, {"type": "pong", "prompts": []})
+                await _send(socket, self.pong(session, frame.get("threadId", "")))
         session.sockets.discard(socket)
         return socket
+
+    def pong(self, session: Session, thread_id: str) -> dict[str, Any]:
+        if not thread_id:
+            return {"type": "pong", "prompts": []}
+        prompts = list(session.prompts.values())[-5:]
+        return {"type": "pong", "threadId": thread_id, "prompts": prompts}
 
     def subscribed(self, session: Session) -> dict[str, Any]:
         prompts = [one for one in session.prompts.values() if one["status"] in UNFINISHED]
@@ -579,17 +599,14 @@ class Fake:
         )
         self.question(session, prompt, f"Question number {turn}")
         session.items.append(
-            {
-                "id": f"msg_{prompt['id']}.{turn}",
-                "role": "assistant",
-                "content": f"Answer number {turn}.",
-                "turn": turn,
-                "part": 1000,
-                "created_at": now(),
-                "partial": False,
-                "finish_reason": "stop",
-                "prompt_id": prompt["id"],
-            }
+            chat_item(
+                id=f"msg_{prompt['id']}.{turn}",
+                content=f"Answer number {turn}.",
+                turn=turn,
+                part=1000,
+                finish_reason="stop",
+                prompt_id=prompt["id"],
+            )
         )
 
 
