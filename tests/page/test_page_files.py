@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 from parley.wire.page import FOLDER
+from parley.wire.smarter.words import OTHERWISE, TOLD
 
 VENDOR = FOLDER / "vendor"
 VENDORED = json.loads((VENDOR / "vendor.json").read_text())
 MODULES = sorted(FOLDER.glob("*.js"))
+FAILURES = """
+const { failure } = await import(process.argv[1]);
+const told = Object.fromEntries(JSON.parse(process.argv[2]).map((code) => [code, failure(code)]));
+console.log(JSON.stringify(told));
+"""
 
 
 @pytest.mark.parametrize("library", VENDORED, ids=lambda library: str(library["package"]))
@@ -57,3 +63,26 @@ def test_the_modules_pass_their_own_tests() -> None:
     )
 
     assert ran.returncode == 0, ran.stdout[-5000:]
+
+
+def test_a_failure_has_the_words_that_the_server_has_for_it() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs Node")
+    expected = {code: words for code, (words, _) in TOLD.items()} | {"of tomorrow": OTHERWISE}
+    ran = subprocess.run(
+        [
+            node,
+            "--input-type=module",
+            "-e",
+            FAILURES,
+            (FOLDER / "texts.js").as_uri(),
+            json.dumps([*expected]),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+
+    assert json.loads(ran.stdout) == expected

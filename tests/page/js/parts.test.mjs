@@ -5,6 +5,7 @@ import { mock, test } from "node:test";
 import { ApiError, chatAnswer, historyAnswer, makeApi } from "../../../layers/parley/parley/page/api.js";
 import { keyFromFragment, makeKeyStore, makeTokens } from "../../../layers/parley/parley/page/keyring.js";
 import { makeSessions, titleOf } from "../../../layers/parley/parley/page/sessions.js";
+import { characters, size } from "../../../layers/parley/parley/page/texts.js";
 import { keepSocket } from "../../../layers/parley/parley/page/socket.js";
 
 const KEY = (letter) => letter.repeat(64);
@@ -107,6 +108,13 @@ test("a refused key is forgotten and asked for with the reason", async () => {
   assert.equal(await makeTokens({ base: "/", keys, ask, fetch }).get(), "t");
   assert.match(reasons[0], /not accepted/);
   assert.equal(keys.get(), "new");
+});
+
+// --- words --------------------------------------------------------------------
+
+test("one is one, and many are many", () => {
+  assert.deepEqual([characters(1), characters(0), characters(2)], ["1 character", "0 characters", "2 characters"]);
+  assert.deepEqual([size(1), size(312), size(4200)], ["1 byte", "312 bytes", "4.1 KB"]);
 });
 
 // --- the list of conversations -----------------------------------------------

@@ -10,7 +10,7 @@ import { followEnd } from "./scroll.js";
 import { browserStorage, makeSessions } from "./sessions.js";
 import { keepSocket } from "./socket.js";
 import { busy, lastEntry, shown } from "./state.js";
-import { TEXTS } from "./texts.js";
+import { characters, TEXTS } from "./texts.js";
 import { makeView, portrait } from "./view.js";
 
 const BANNER_MS = 1500;
@@ -189,9 +189,9 @@ function drawControls(it) {
   const length = [...composer.value.trim()].length;
   const over = limit && length > limit;
   $("counter").textContent = over
-    ? `${(length - limit).toLocaleString()} characters too many`
+    ? `${characters(length - limit)} too many`
     : limit && length > limit * PATIENT
-      ? `${(limit - length).toLocaleString()} characters left`
+      ? `${characters(limit - length)} left`
       : "";
   $("counter").classList.toggle("wrong", Boolean(over));
   composer.setAttribute("aria-invalid", String(Boolean(over)));
@@ -339,4 +339,6 @@ $("new-chat").prepend(icon("plus"));
 $("newest").prepend(icon("down"));
 themeButton($("theme"));
 document.body.classList.toggle("framed", window.self !== window.top);
+// For embed.js, which cannot see whether the browser has refused the frame.
+if (window.parent !== window) window.parent.postMessage("parley:ready", "*");
 conversation.load(sessions.current);

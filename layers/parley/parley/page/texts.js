@@ -24,14 +24,39 @@ export function said(status) {
   return { 409: "open", 413: "long", 429: "limited" }[status] ?? "failed";
 }
 
+const AGAIN_LATER = "The assistant could not be reached. Please try again in a moment.";
+const TOO_SLOW = "The assistant took too long to answer. Please try again.";
+const BROKEN_OFF = "The assistant's answer broke off. Please try again.";
+const SET_UP = "The assistant is not set up correctly. Please tell whoever runs this page.";
+
+// The words of the server for the same: over the socket it tells the code only.
 const CODES = {
-  lost: "The answer was interrupted.",
-  timeout: "The assistant took too long to answer.",
-  refused: "The assistant could not answer this.",
+  rate_limited: "The assistant is asked too much just now. Please try again in a minute.",
+  connect: AGAIN_LATER,
+  server_error: AGAIN_LATER,
+  unavailable: AGAIN_LATER,
+  conflict: AGAIN_LATER,
+  timeout: TOO_SLOW,
+  timeout_first_token: TOO_SLOW,
+  timeout_between_tokens: TOO_SLOW,
+  time_limit: TOO_SLOW,
+  cut: BROKEN_OFF,
+  malformed: BROKEN_OFF,
+  lost: BROKEN_OFF,
+  secret_unavailable: AGAIN_LATER,
+  secret_missing: SET_UP,
+  unknown_model: SET_UP,
+  misconfigured: SET_UP,
+  redirected: SET_UP,
+  too_large: "This conversation is larger than the assistant can take. Please start a new chat.",
+  refused: "The assistant could not take this message. Please say it differently.",
+  client_gone: "This chat was deleted before your message was answered.",
+  question_gone: "The message was deleted before it was answered.",
 };
+const OTHERWISE = "Something went wrong on the way to your answer. Please try again.";
 
 /** Why an answer failed, from its prompt's error code. */
-export const failure = (code) => CODES[code] ?? "Something went wrong while answering.";
+export const failure = (code) => (Object.hasOwn(CODES, code) ? CODES[code] : OTHERWISE);
 
 /** A duration for people: "340 ms", "1.2 s". */
 export function duration(milliseconds) {
@@ -44,8 +69,13 @@ export function duration(milliseconds) {
 /** A size for people: "312 bytes", "4.1 KB". */
 export function size(bytes) {
   if (bytes === null || bytes === undefined) return "";
-  return bytes < 1024 ? `${bytes} bytes` : `${(bytes / 1024).toFixed(1)} KB`;
+  return bytes < 1024 ? counted(bytes, "byte") : `${(bytes / 1024).toFixed(1)} KB`;
 }
+
+/** A number of characters for people: "1 character", "1,200 characters". */
+export const characters = (count) => counted(count, "character");
+
+const counted = (count, name) => `${count.toLocaleString()} ${name}${count === 1 ? "" : "s"}`;
 
 /** A time for people: the hour today, else the day. */
 export function moment(time, now = Date.now()) {
