@@ -1,5 +1,6 @@
 """Our own page inside of other people's sites, where its llm_client allows it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,39 @@ def test_a_site_that_is_not_allowed_cannot_frame_it(open_window: OpenWindow, por
 
     window.until(lambda: window.troubled_by("frame-ancestors"), "the browser to refuse")
     expect(window.page.frame_locator("iframe").get_by_test_id("composer")).to_have_count(0)
+
+
+def test_a_site_that_is_not_allowed_reads_what_to_do(open_window: OpenWindow, port: int) -> None:
+    window = open_window(**VISITOR)
+    window.expect_trouble("frame-ancestors", "net::ERR_BLOCKED_BY_RESPONSE", "Parley: ")
+    window.page.goto(f"https://elsewhere.test:{port}/script.html")
+
+    window.page.get_by_role("button").click()
+
+    expect(window.page.get_by_text("The chat cannot be shown here")).to_be_visible()
+    origin = re.escape(f"add https://elsewhere.test:{port} to spec.allowedOrigins")
+    window.until(lambda: window.troubled_by(origin), "the console to say what to do")
+
+
+def test_a_page_that_is_shown_is_not_apologised_for(open_window: OpenWindow, port: int) -> None:
+    window = open_window(**VISITOR)
+    window.page.clock.install()
+    window.page.goto(f"https://shop.test:{port}/script.html")
+
+    window.page.get_by_role("button").click()
+    expect(window.page.frame_locator("iframe").get_by_test_id("composer")).to_be_enabled()
+    window.page.clock.fast_forward(60_000)
+
+    expect(window.page.get_by_text("The chat cannot be shown here")).to_be_hidden()
+
+
+def test_a_site_on_this_machine_may_frame_it_in_development(
+    open_window: OpenWindow, shop: tuple[Path, int], embedded: LlmClient, word: str
+) -> None:
+    with serving(shop[0]) as port:
+        window = open_window(f"http://localhost:{port}/frame.html")
+
+        ask(window.page.frame_locator("iframe"), f"What is {word}?")
 
 
 def test_the_published_component_works_on_a_site_that_is_allowed(

@@ -31,7 +31,11 @@
       box-shadow: 0 12px 48px rgb(20 22 30 / 30%); border: 1px solid rgb(128 128 128 / 25%);
     }
     :host([data-side="left"]) .frame { right: auto; left: 0; }
-    .frame[hidden] { display: none; }
+    .frame[hidden], .frame p[hidden] { display: none; }
+    .frame p {
+      position: absolute; inset: 0; display: grid; place-content: center; margin: 0; padding: 32px;
+      background: Canvas; color: CanvasText; font: 16px/1.5 system-ui, sans-serif; text-align: center;
+    }
     iframe { display: block; width: 100%; height: 100%; border: 0; }
     @media (max-width: 480px) {
       .frame { position: fixed; inset: 8px 8px 88px 8px; width: auto; height: auto; }
@@ -39,6 +43,9 @@
     }
     @media (prefers-reduced-motion: reduce) { button { transition: none; } }
   `;
+  // The page says that it is there as soon as its script runs.
+  const READY_MS = 4000;
+  const LOAD_MS = 20_000;
   const SHAPES = {
     chat: "M5 6.5A2.5 2.5 0 0 1 7.5 4h9A2.5 2.5 0 0 1 19 6.5v7a2.5 2.5 0 0 1-2.5 2.5H12l-4.5 4v-4A2.5 2.5 0 0 1 5 13.5z",
     close: "M6 6l12 12M18 6L6 18",
@@ -70,6 +77,33 @@
     svg.append(path);
     button.append(svg);
 
+    const apology = document.createElement("p");
+    apology.setAttribute("role", "alert");
+    apology.textContent = "The chat cannot be shown here at the moment.";
+    apology.hidden = true;
+    let doubts = 0;
+    let told = false;
+
+    /** A browser that refuses the frame tells nobody but its console, and there not what to do. */
+    function doubt(milliseconds) {
+      clearTimeout(doubts);
+      doubts = setTimeout(() => {
+        apology.hidden = false;
+        if (told) return;
+        told = true;
+        console.error(
+          `Parley: the chat at ${origin} did not load in its frame. If the browser refused it, add ` +
+            `${location.origin} to spec.allowedOrigins in the manifest of the llm_client.`,
+        );
+      }, milliseconds);
+    }
+
+    function isReady() {
+      clearTimeout(doubts);
+      doubts = -1;
+      apology.hidden = true;
+    }
+
     let page = null;
     function show(open) {
       // The page is loaded when somebody wants it, not with every page of the site.
@@ -78,8 +112,12 @@
         page.title = title;
         page.src = `${origin}/`;
         page.allow = "clipboard-write";
-        page.addEventListener("load", () => frame.hidden || page.focus());
-        frame.append(page);
+        page.addEventListener("load", () => {
+          if (!frame.hidden) page.focus();
+          if (doubts !== -1) doubt(READY_MS);
+        });
+        frame.append(page, apology);
+        doubt(LOAD_MS);
       }
       frame.hidden = !open;
       path.setAttribute("d", open ? SHAPES.close : SHAPES.chat);
@@ -98,7 +136,9 @@
     document.addEventListener("keydown", (event) => event.key === "Escape" && close());
     // Keys pressed inside of the frame stay there: the page says when Escape has nothing to stop.
     addEventListener("message", (event) => {
-      if (page && event.source === page.contentWindow && event.data === "parley:close") close();
+      if (!page || event.source !== page.contentWindow) return;
+      if (event.data === "parley:ready") isReady();
+      if (event.data === "parley:close") close();
     });
     // Tab goes from the button to the frame that it has opened.
     root.append(button, frame);
