@@ -141,6 +141,25 @@ def test_config_reads_as_often_at_every_address_whatever_the_history(
     assert [name for name in bill.operations if name not in READS] == list(family.writes)
 
 
+@pytest.mark.parametrize(("turns", "text"), HISTORIES.values(), ids=HISTORIES)
+def test_older_turns_are_read_in_one_query_each_page(
+    chatting: World, turns: int, text: str
+) -> None:
+    """The llm_client, the thread, its messages: a page is smaller than what a query reads."""
+    fill(turns, text=text)
+    after, seen = "", 0
+    for _ in range(turns):
+        path = f"/chat/?session_key={SESSION_KEY}&after={after}"
+        with chatting.meter.bill() as bill:
+            answer = chatting.cold().call(path, {}, {"host": HOST}, "GET")
+        assert len(bill.calls) <= 3
+        data = json.loads(answer["body"])["data"]
+        after, seen = data["after"], seen + len([one for one in data["messages"] if one["turn"]])
+        if not after:
+            break
+    assert seen == 2 * turns
+
+
 @pytest.mark.parametrize("turns", [1, 2, 500])
 def test_config_has_the_newest_turns(chatting: World, turns: int) -> None:
     fill(turns)

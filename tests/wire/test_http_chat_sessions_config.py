@@ -2,14 +2,25 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from parley.core.session import UNUSED_SECONDS, session_id
-from parley.core.thread import ANSWER, QUESTION
+from parley.core.thread import ANSWER, QUESTION, Message, Role, ToolCall
 
 from tests.fakes.world import ACCOUNT
-from tests.wire.chat_client import CONFIG, HOST, ORIGIN, SANDBOX, SOCKET, SYSTEM, ChatClient, told
+from tests.wire.chat_client import (
+    CONFIG,
+    DOMAIN,
+    HOST,
+    ORIGIN,
+    SANDBOX,
+    SOCKET,
+    SYSTEM,
+    ChatClient,
+    told,
+)
 
 
 @pytest.fixture
@@ -270,3 +281,37 @@ def test_it_takes_three_reads_at_most_whatever_the_history(client: ChatClient, t
     # What it opened with is not where older turns are missing.
     assert (len(items) == len(data["history"]["chat_history"])) is (turns > 50)
     assert len(json.dumps(data)) < 100_000
+
+
+@pytest.mark.parametrize("character", ["x", "語", "ж", "\n", "\x07", "😀"])
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_what_it_gives_of_a_long_conversation_can_be_posted_back(
+    client: ChatClient, character: str, sandbox: bool
+) -> None:
+    """The published component posts every message that it has, with all that came with it."""
+    key = client.opened()
+    long_talk(client, key, character * 6_000)
+    base, more = (SANDBOX, {"host": DOMAIN, "key": "admin-key"}) if sandbox else ("", {})
+    config = client.at("POST", f"{base}/config/", {"session_key": key}, **more)
+    history = config.json["data"]["history"]
+    assert history["after"]
+    items = history["chat_history"]
+    assert len(items) > 5
+    reply = client.say(key, f"{character * 15_999}?", *items, path=f"{base}/chat/", **more)
+    assert reply.status == 200, reply.text
+    assert told(reply)["status"] == 202
+
+
+def long_talk(client: ChatClient, key: str, text: str) -> None:
+    """Fill a session with 60 turns: a question, two rounds of a call each, an answer."""
+    id_ = session_id(key)
+    stored = client.world.state.messages.setdefault((ACCOUNT, id_), {})
+    for turn in range(1, 61):
+        call = ToolCall("c", "calculator", json.dumps({"expression": text[:600]}), text[:600])
+        for part, role in ((1, Role.USER), (2, Role.TOOL), (3, Role.TOOL), (1000, Role.ASSISTANT)):
+            calls = (call,) if role is Role.TOOL else ()
+            said = text if part == 1000 else "What is it?"
+            message = Message(ACCOUNT, id_, turn, part, f"m{turn}.{part}", role, said, 1, 1)
+            stored[turn, part] = replace(message, calls=calls)
+    thread = client.world.state.threads[ACCOUNT, id_]
+    client.world.state.threads[ACCOUNT, id_] = replace(thread, next_turn=61, expires_at=0)

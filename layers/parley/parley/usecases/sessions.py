@@ -5,6 +5,7 @@ and remove those of the account, by id: nobody but the holder ever has the key.
 """
 
 import contextlib
+import json
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,11 @@ from parley.usecases.cancel import DeleteThread
 HISTORY_TURNS = 50
 # One read: 50 turns with a round of tool calls in some of them.
 HISTORY_MESSAGES = 150
-# Lambda answers with 6 MB at most, and a read of the table with 1 MB.
-HISTORY_CHARACTERS = 600_000
+# As JSON without any character beyond ASCII. Pages post back all that they were given, and
+# a body ends at 1 MiB; so does a read of the table, whose bytes are never more than these.
+HISTORY_BYTES = 600_000
+# What a message takes besides its texts, and so does each of its calls.
+ITEM_BYTES = 250
 PURGE_PAGE = 50
 PURGE_SECONDS = 15.0
 UNKNOWN = "no such session"
@@ -159,13 +163,13 @@ class Sessions:
         )
         taken: list[Message] = []
         seen: set[int] = set()  # counted, as a retry leaves a gap in the numbers
-        characters = 0
+        size = 0
         more = along is not None and along.more
         async for message in reading:
             if message.turn > until:
                 continue  # asked while the thread was read
-            characters += len(message.text) + sum(len(call.result) for call in message.calls)
-            full = len(taken) >= HISTORY_MESSAGES - 1 or characters > HISTORY_CHARACTERS
+            size += _size(message)
+            full = len(taken) >= HISTORY_MESSAGES - 1 or size > HISTORY_BYTES
             if taken and (len(seen | {message.turn}) > turns or full):
                 more = True
                 break
@@ -249,6 +253,15 @@ class Sessions:
 async def _each(messages: Iterable[Message]) -> AsyncIterator[Message]:
     for message in messages:
         yield message
+
+
+def _size(message: Message) -> int:
+    """The bytes that a page gets of a message, at most, and would post back."""
+    texts = [message.text]
+    for call in message.calls:
+        texts += (call.arguments, call.result)
+    items = 1 + len(message.calls)
+    return ITEM_BYTES * items + sum(len(json.dumps(text)) for text in texts)
 
 
 def _whole_turns(newest_first: list[Message]) -> list[Message]:
