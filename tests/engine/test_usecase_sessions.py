@@ -141,6 +141,29 @@ async def test_history_is_the_same_whether_or_not_it_was_read_along(messages: bo
     assert [prompt.turn for prompt in read.prompts] == [1]
 
 
+@pytest.mark.parametrize("field", ["arguments", "result"])
+@pytest.mark.parametrize("messages", [False, True])
+async def test_history_is_bounded_with_all_that_the_calls_of_tools_have(
+    field: str, messages: bool
+) -> None:
+    world = SessionWorld()
+    key = await world.opened()
+    id_ = session_id(key)
+    stored = world.state.messages.setdefault((ACCOUNT, id_), {})
+    for turn in range(1, 11):
+        for part in (QUESTION, QUESTION + 1, ANSWER):
+            said = message(turn, part, 10)
+            calls = [replace(call, **{field: "語" * 30_000}) for call in said.calls]
+            stored[turn, part] = replace(said, calls=tuple(calls))
+    thread = world.state.threads[ACCOUNT, id_]
+    world.state.threads[ACCOUNT, id_] = replace(thread, next_turn=11, expires_at=0)
+    session = await world.clock.run(world.sessions.require(CLIENT, key, messages=messages))
+    read = await world.clock.run(world.sessions.history(session))
+    # 180 KB a turn, as JSON has it without characters beyond ASCII.
+    assert [m.turn for m in read.messages if m.part == QUESTION] == [8, 9, 10]
+    assert read.after
+
+
 # Rounds, whether answered, characters, whether an edit, how many turns were lost before it.
 TURN = st.tuples(
     st.integers(0, 8),

@@ -22,6 +22,8 @@ from tests.wire.chat_client import (
     told,
 )
 
+ADMIN = {"host": DOMAIN, "key": "admin-key"}
+
 
 @pytest.fixture
 def client() -> Iterator[ChatClient]:
@@ -147,7 +149,13 @@ def test_a_history_item_has_all_that_pages_read(client: ChatClient) -> None:
     ]
     now = client.world.clock.now()
     assert question.pop("created_at") <= answer.pop("created_at") <= now
-    common = {"smarter_is_new": False, "turn": 1, "partial": False, "prompt_id": question["id"]}
+    common = {
+        "smarter_is_new": False,
+        "turn": 1,
+        "partial": False,
+        "prompt_id": question["id"],
+        "replaces": 0,
+    }
     assert question == common | {
         "id": question["id"],
         "role": "user",
@@ -290,8 +298,10 @@ def test_what_it_gives_of_a_long_conversation_can_be_posted_back(
 ) -> None:
     """The published component posts every message that it has, with all that came with it."""
     key = client.opened()
-    long_talk(client, key, character * 6_000)
-    base, more = (SANDBOX, {"host": DOMAIN, "key": "admin-key"}) if sandbox else ("", {})
+    expression = json.dumps({"expression": character * 600})
+    call = replace(CALL, arguments=expression, result=character * 600)
+    long_talk(client, key, character * 6_000, call)
+    base, more = (SANDBOX, ADMIN) if sandbox else ("", {})
     config = client.at("POST", f"{base}/config/", {"session_key": key}, **more)
     history = config.json["data"]["history"]
     assert history["after"]
@@ -302,12 +312,33 @@ def test_what_it_gives_of_a_long_conversation_can_be_posted_back(
     assert told(reply)["status"] == 202
 
 
-def long_talk(client: ChatClient, key: str, text: str) -> None:
+@pytest.mark.parametrize("character", ["x", "語"])
+def test_of_a_calls_arguments_it_gives_as_much_as_followers_are_told(
+    client: ChatClient, character: str
+) -> None:
+    """They are in it five times, and a model may write 64 KB of them."""
+    key = client.opened()
+    arguments = json.dumps({"expression": character * 20_000}, ensure_ascii=False)
+    long_talk(client, key, "Well.", replace(CALL, arguments=arguments, plugin="courses"))
+    config = client.at("POST", f"{SANDBOX}/config/", {"session_key": key}, **ADMIN)
+    history = config.json["data"]["history"]
+    rows = [*history["chat_tool_call_history"], *history["chat_plugin_usage_history"]]
+    items = [call for item in history["chat_history"] for call in item.get("tool_calls", ())]
+    told = {row["function_args"] for row in rows} | {item["arguments"] for item in items}
+    assert len(told) == 1
+    cut = told.pop()
+    assert arguments.startswith(cut)
+    assert 2040 < len(cut.encode()) <= 2048
+
+
+CALL = ToolCall("c", "calculator", '{"expression": "1+1"}', "2", "ok")
+
+
+def long_talk(client: ChatClient, key: str, text: str, call: ToolCall = CALL) -> None:
     """Fill a session with 60 turns: a question, two rounds of a call each, an answer."""
     id_ = session_id(key)
     stored = client.world.state.messages.setdefault((ACCOUNT, id_), {})
     for turn in range(1, 61):
-        call = ToolCall("c", "calculator", json.dumps({"expression": text[:600]}), text[:600])
         for part, role in ((1, Role.USER), (2, Role.TOOL), (3, Role.TOOL), (1000, Role.ASSISTANT)):
             calls = (call,) if role is Role.TOOL else ()
             said = text if part == 1000 else "What is it?"

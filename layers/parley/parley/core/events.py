@@ -17,7 +17,7 @@ from parley.core.thread import Message, Role, ToolCall, replaced_turn
 FRAME_BYTES = 32 * 1024
 DELTA_BYTES = 30 * 1024
 QUOTES = 2  # around a text in JSON
-# How much of a call's arguments followers are told, in bytes.
+# How much of a call's arguments those are told who look on, in bytes.
 ARGUMENTS_TOLD = 2048
 
 Frame = dict[str, Any]
@@ -60,13 +60,18 @@ def tool_frame(prompt: Prompt, number: int, call: ToolCall, offset: int, *, done
         "callId": call.id,
         "name": call.name,
         "plugin": call.plugin,
-        "arguments": _cut(call.arguments, ARGUMENTS_TOLD),
+        "arguments": told_arguments(call),
         "state": "done" if done else "started",
         "outcome": call.outcome,
         "milliseconds": call.milliseconds,
         "size": len(call.result.encode(errors="replace")),
         "offset": offset,
     }
+
+
+def told_arguments(call: ToolCall) -> str:
+    """The arguments of a call as those who look on are told them: their first 2 KB."""
+    return _cut(call.arguments, ARGUMENTS_TOLD)
 
 
 def _call_state(call: ToolCall, arguments_bytes: int) -> Frame:

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from parley.core.address import CLIENTS
 from parley.core.errors import Invalid, NotFound
-from parley.core.events import prompt_state
+from parley.core.events import prompt_state, told_arguments
 from parley.core.session import Session
 from parley.usecases.sessions import History
 from parley.wire.http_calls import ChatCall, Endpoint
@@ -286,7 +286,7 @@ def _tool_calls(history: History) -> list[Json]:
             "created_at": stamp(at[turn]),
             "plugin": call.plugin or None,
             "function_name": call.name,
-            "function_args": call.arguments,
+            "function_args": told_arguments(call),
             "outcome": call.outcome,
             "ms": call.milliseconds,
         }

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from parley.core.events import told_arguments
 from parley.core.session import Session, intro_id
 from parley.core.thread import ANSWER, QUESTION, Message, Role, ToolCall, replaced_turn
 
@@ -35,7 +36,7 @@ class ToolCallItem(TypedDict):
 
     name: str
     plugin: str
-    arguments: Annotated[str, Field(description="The model's own JSON text.")]
+    arguments: Annotated[str, Field(description="The first 2 KB of the model's JSON text.")]
     outcome: str
     ms: int
     size: Annotated[int, Field(description="Bytes of the result.")]
@@ -135,7 +136,7 @@ def tool_call_item(call: ToolCall, *, results: bool) -> ToolCallItem:
     item = ToolCallItem(
         name=call.name,
         plugin=call.plugin,
-        arguments=call.arguments,
+        arguments=told_arguments(call),
         outcome=call.outcome,
         ms=call.milliseconds,
         size=len(call.result.encode(errors="replace")),
