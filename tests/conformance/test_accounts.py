@@ -28,7 +28,14 @@ async def test_an_account_is_created_once(stores: Stores) -> None:
 
 
 async def test_keys_are_found_by_hash_and_listed_oldest_first(stores: Stores) -> None:
-    newer = a_key("k2", created_at=START + 5, role=KeyRole.USER, name="")
+    newer = a_key(
+        "k2",
+        created_at=START + 5,
+        role=KeyRole.CLIENT,
+        name="",
+        client="weather",
+        client_number=7,
+    )
     for key in (newer, a_key(), a_key("k3", account=OTHER)):
         await stores.keys.put_key(key)
 

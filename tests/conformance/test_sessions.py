@@ -39,6 +39,7 @@ def a_session(id_: str = "s1", client: str = "weather", **fields: Any) -> Thread
         "created_by": id_,
         "user_ids": (id_,),
         "client": client,
+        "client_number": 7,
         "intro": ("Welcome!", "- Ask me"),
         "expires_at": EXPIRES,
     }

@@ -24,7 +24,9 @@ def a_subscriber(connection_id: str = "c1=", thread_id: str = "t1") -> Subscribe
 
 async def test_a_connection_lives_for_two_hours(stores: Stores) -> None:
     await stores.subscribers.add_connection(a_connection())
-    of_session = a_connection("c2=", account=OTHER, role="session", client="weather", key_hash="")
+    of_session = a_connection(
+        "c2=", account=OTHER, role="session", client="weather", client_number=7, key_hash=""
+    )
     await stores.subscribers.add_connection(of_session)
 
     assert await stores.subscribers.connection("c1=") == a_connection()

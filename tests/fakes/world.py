@@ -105,7 +105,7 @@ class World:
         self.chat = Chat(threads, prompts, subscribers, clock, ids)
         self.redrive = Redrive(letters, self.retry)
         self.authenticate = Authenticate(accounts, clock.monotonic)
-        self.keys = Keys(accounts, subscribers, publisher, clock, ids)
+        self.keys = Keys(accounts, subscribers, publisher, clock, ids, resources)
         self.sweep = Sweep(
             prompts, threads, self.ending, self.delete_thread, letters, clock, figures, Silent()
         )

@@ -322,7 +322,7 @@ def test_a_revoked_key_is_refused_by_a_process_that_remembers_it(stage: Sessions
 def with_a_token(stage: Sessions) -> str:
     """Connect with a token that the user's key made for a page, and follow; the maker's id."""
     maker = stage.run(stage.world.authenticate(stage.user))
-    stage.tokens["page"], _ = stage.run(stage.world.keys.token(maker, OPEN))
+    stage.tokens["page"], _ = stage.run(stage.world.keys.token(maker, OPEN, 1))
     assert stage.enter(token="page") == 200
     assert stage.subscribe(stage.thread())["type"] == "subscribed"
     [id_] = [k.id for k in stage.world.accounts.by_hash.values() if k.hash == maker.key_hash]
@@ -380,3 +380,18 @@ def test_an_admin_of_another_account_deletes_no_session(stage: Sessions) -> None
     with pytest.raises(Exception, match="no such session"):
         stage.run(stage.world.sessions.delete(STRANGER, stage.thread()))
     assert stage.subscribe(stage.thread())["type"] == "subscribed"
+
+
+def test_a_connection_ends_when_another_llm_client_has_the_name_of_its_own(
+    stage: Sessions,
+) -> None:
+    assert stage.enter() == 200
+    assert stage.subscribe(stage.thread())["type"] == "subscribed"
+    stage.described(OPEN, 9)  # deleted, and described anew
+    stage.world.clock.skip(CLIENT_SECONDS + 1)
+
+    [frame] = stage.send({"action": "ping"})
+
+    assert frame["error"] == "no such llm_client"
+    assert stage.ended()
+    assert stage.enter("c2") == 404

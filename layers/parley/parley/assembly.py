@@ -127,7 +127,7 @@ def api_engine(settings: ApiSettings) -> Api:
     cancel = Cancel(prompts, made.ending, clock, made.policy)
     sessions = made.sessions
     clients = Clients(made.resources, memory.monotonic)
-    keys = Keys(made.keys, made.subscribers, made.publisher, clock, ids)
+    keys = Keys(made.keys, made.subscribers, made.publisher, clock, ids, made.resources)
     return Api(
         authenticate=Authenticate(made.keys, memory.monotonic),
         accept=accept,

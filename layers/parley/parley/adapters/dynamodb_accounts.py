@@ -29,7 +29,7 @@ from parley.core.resource import Kind, Resource
 ACCOUNTS = "ACCOUNTS"
 KEY_FIELDS = ("account", "id", "hash", "user_id", "name", "created_at", "revoked_at")
 # Stored only if there is something in them: a time to expire that is 0 would be past.
-KEY_RARE = ("client", "expires_at", "made_by")
+KEY_RARE = ("client", "expires_at", "made_by", "client_number")
 
 
 def _hash_key(hash_: str) -> Key:

@@ -62,6 +62,7 @@ THREAD_PLAIN = (
     "expires_at",
     "minute",
     "minute_turns",
+    "client_number",
 )
 THREAD_LISTS = ("user_ids", "topic_ids", "intro")
 

@@ -38,7 +38,7 @@ WATCH_MS = 60_000
 LIVE_MS = 10 * 60 * 1000
 CONNECTION_FIELDS = ("id", "account", "user_id", "role", "key_hash", "connected_at")
 # Stored only if there is something in them.
-CONNECTION_RARE = ("client", "made_by")
+CONNECTION_RARE = ("client", "made_by", "client_number")
 WATCHER = "s#~http"
 
 

@@ -32,7 +32,8 @@ class KeyRole(StrEnum):
 class ApiKey:
     """A stored key: its hash, never the key.
 
-    `client` is the llm_client of a client's key. `expires_at` (seconds, 0 for never) is of
+    `client` is the llm_client of a client's key, `client_number` its number, or 0 if there
+    was none yet: another one of that name is not meant. `expires_at` (seconds, 0 for never) is of
     the short-lived ones that pages get, and `made_by` the hash of the key that made such a
     one: it is good for as long as that is.
     """
@@ -48,11 +49,12 @@ class ApiKey:
     client: str = ""
     expires_at: int = 0
     made_by: str = ""
+    client_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. `made_by` and `expires_at` are those of the key that was sent."""
+    """Who is calling. What follows `key_hash` is as in the key that was sent, or the session."""
 
     account: str
     user_id: str
@@ -61,6 +63,7 @@ class Principal:
     client: str = ""
     made_by: str = ""
     expires_at: int = 0
+    client_number: int = 0
 
     @property
     def admin(self) -> bool:

@@ -87,6 +87,13 @@ class LlmClient:
     def hashed_id(self) -> str:
         return hashed_id(self.number)
 
+    def meant_by(self, name: str, number: int) -> bool:
+        """True if a key for this name and number is for this llm_client.
+
+        Number 0 is of a key that was made before there was any of its name.
+        """
+        return name == self.name and number in {0, self.number}
+
     @property
     def dns_name(self) -> str:
         """The client's label in host names."""

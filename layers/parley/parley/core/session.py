@@ -53,7 +53,14 @@ class Session:
 
 def session_principal(thread: Thread, key_hash: str = "") -> Principal:
     """The holder of a session's key; `key_hash` is of the API key that was needed besides."""
-    return Principal(thread.account, thread.id, KeyRole.SESSION, key_hash, thread.client)
+    return Principal(
+        account=thread.account,
+        user_id=thread.id,
+        role=KeyRole.SESSION,
+        key_hash=key_hash,
+        client=thread.client,
+        client_number=thread.client_number,
+    )
 
 
 def checked_session_key(key: str) -> str:
@@ -93,17 +100,22 @@ def opened(key: str, client: LlmClient, now: int) -> Thread:
         updated_at=now,
         user_ids=(id_,),
         client=client.name,
+        client_number=client.number,
         intro=intro_of(client),
         expires_at=now // 1000 + UNUSED_SECONDS,
     )
 
 
 def belongs(thread: Thread | None, client: LlmClient, now: int) -> bool:
-    """True if the thread is a live session of this very llm_client."""
+    """True if the thread is a live session of this very llm_client.
+
+    One that was deleted and described again has another number, and is another one.
+    """
     if thread is None or thread.deleted or thread.account != client.account:
         return False
     expired = 0 < thread.expires_at <= now // 1000
-    return thread.client == client.name and not expired
+    same = (thread.client, thread.client_number) == (client.name, client.number)
+    return same and not expired
 
 
 def turns_this_minute(thread: Thread, now: int) -> int:

@@ -55,9 +55,9 @@ class ToolCall:
 class Thread:
     """An ordered conversation. `next_turn` is the number the next turn gets.
 
-    The last fields are a session's: its llm_client, the texts it opens with, when it
-    expires (seconds; 0 for never) as long as nobody has asked anything, and how many
-    turns were accepted in which minute (since the epoch).
+    The last fields are a session's: its llm_client by name and number, the texts it opens
+    with, when it expires (seconds; 0 for never) as long as nobody has asked anything, and
+    how many turns were accepted in which minute (since the epoch).
     """
 
     account: str
@@ -75,6 +75,7 @@ class Thread:
     expires_at: int = 0
     minute: int = 0
     minute_turns: int = 0
+    client_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -370,6 +370,7 @@ class Connection:
     client: str = ""
     made_by: str = ""
     expires_at: int = 0
+    client_number: int = 0
 
     @property
     def principal(self) -> Principal:

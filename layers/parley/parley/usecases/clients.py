@@ -97,5 +97,11 @@ class Clients:
                 raise NotFound(UNKNOWN)
             if client.api_key:
                 raise Forbidden("this llm_client needs an API key")
-        elif caller.role is KeyRole.CLIENT and caller.client != client.name:
+        elif is_of_another(caller, client):
             raise Forbidden(ANOTHERS)
+
+
+def is_of_another(caller: Principal, client: LlmClient) -> bool:
+    """True if it is a key for one llm_client, and not for this one."""
+    bound = caller.role is KeyRole.CLIENT
+    return bound and not client.meant_by(caller.client, caller.client_number)

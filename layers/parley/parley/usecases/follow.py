@@ -55,6 +55,7 @@ class Follow:
                 principal.client,
                 principal.made_by,
                 principal.expires_at,
+                principal.client_number,
             )
         )
 

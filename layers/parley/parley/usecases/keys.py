@@ -8,7 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
 from parley.core.errors import Busy, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
-from parley.ports import Clock, Connection, Ids, KeyStore, Publisher, SubscriberStore
+from parley.core.resource import Kind
+from parley.ports import (
+    Clock,
+    Connection,
+    Ids,
+    KeyStore,
+    Publisher,
+    ResourceStore,
+    SubscriberStore,
+)
 from parley.usecases.waiting import every
 
 # A revoked key is refused everywhere after at most this long.
@@ -54,6 +63,7 @@ class Authenticate:
             stored.client,
             stored.made_by,
             stored.expires_at,
+            stored.client_number,
         )
         if len(self._remembered) >= REMEMBERED:
             self._remembered.clear()
@@ -77,6 +87,7 @@ class Keys:
     publisher: Publisher
     clock: Clock
     ids: Ids
+    resources: ResourceStore
 
     async def create(
         self, principal: Principal, user_id: str, role: KeyRole, name: str, client: str = ""
@@ -101,11 +112,19 @@ class Keys:
             name=name,
             created_at=self.clock.now(),
             client=client,
+            client_number=await self._number(principal.account, client),
         )
         return await issue(self.keys, self.ids, key)
 
-    async def token(self, principal: Principal, client: str) -> tuple[str, int]:
-        """A key for an llm_client's page: it may only chat there, and ends by itself.
+    async def _number(self, account: str, client: str) -> int:
+        """The number of the llm_client that has this name now; 0 if there is none."""
+        if not client:
+            return 0
+        found = await self.resources.resource(account, Kind.LLM_CLIENT, client)
+        return found.number if found else 0
+
+    async def token(self, principal: Principal, client: str, number: int) -> tuple[str, int]:
+        """A key for the page of an llm_client: it may only chat there, and ends by itself.
 
         The key, and when it ends, in seconds. Admins' and users' keys make them.
         """
@@ -123,6 +142,7 @@ class Keys:
             client=client,
             expires_at=now // 1000 + TOKEN_SECONDS,
             made_by=principal.key_hash,
+            client_number=number,
         )
         stored, secret = await issue(self.keys, self.ids, key)
         return secret, stored.expires_at

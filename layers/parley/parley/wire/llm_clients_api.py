@@ -115,7 +115,8 @@ async def list_llm_client_keys(call: Call, client_id: PathId) -> Answer:
             "created_at": stamp(key.created_at),
         }
         for key in keys
-        if key.client == client.name or (client.api_key and key.name == client.api_key)
+        if client.meant_by(key.client, key.client_number)
+        or (client.api_key and key.name == client.api_key)
     ]
     return _answer({"apikeys": items, "is_authentication_required": bool(client.api_key)})
 
@@ -125,9 +126,12 @@ async def list_llm_client_domains(call: Call, client_id: PathId) -> Answer:
     client = await _client(call, client_id)
     items = []
     if client.custom_domain:
-        host = client.host or f"{client.dns_name}.{client.custom_domain}"
         items = [
-            {"domain_name": client.custom_domain, "host": host, "is_verified": bool(client.host)}
+            {
+                "domain_name": client.custom_domain,
+                "host": client.host or None,
+                "is_verified": bool(client.host),
+            }
         ]
     return _answer({"customdomains": items})
 
@@ -135,7 +139,7 @@ async def list_llm_client_domains(call: Call, client_id: PathId) -> Answer:
 async def create_llm_client_token(call: Call, client_id: PathId) -> Token:
     """A key for the page: it may only chat with this llm_client, and ends after an hour."""
     client = await _client(call, client_id)
-    token, expires_at = await call.api.keys.token(call.principal, client.name)
+    token, expires_at = await call.api.keys.token(call.principal, client.name, client.number)
     return Token(token=token, expires_at=expires_at * 1000)
 
 

@@ -108,9 +108,11 @@ class Socket:
         # An llm_client may be taken down, or get a key attached, while sessions are open.
         ref = ClientRef(connection.account, connection.client)
         try:
-            await self.clients.enter(ref, holder, sandbox=holder is not None)
+            client = await self.clients.enter(ref, holder, sandbox=holder is not None)
         except (NotFound, Forbidden) as error:
             raise Unauthenticated(str(error)) from None
+        if client.number != connection.client_number:
+            raise Unauthenticated(UNKNOWN)  # its own was deleted: this one has its name only
         return connection, connection.principal
 
     async def _answer(

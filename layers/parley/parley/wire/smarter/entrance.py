@@ -6,6 +6,7 @@ from parley.core.access import KeyRole, Principal, bare_key
 from parley.core.address import Address, What
 from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.llm_client import LlmClient
+from parley.usecases.clients import is_of_another
 from parley.wire.http_calls import Api, ChatCall, HttpObserver, Run
 from parley.wire.http_request import Request
 from parley.wire.smarter import cors
@@ -106,9 +107,7 @@ class Entrance:
         return found if (self.address.sandbox or found.deployed) and not hidden else None
 
     def _is_of_another(self, client: LlmClient) -> bool:
-        caller = self.caller
-        bound = caller is not None and caller.role is KeyRole.CLIENT
-        return bound and caller is not None and caller.client != client.name
+        return self.caller is not None and is_of_another(self.caller, client)
 
     def _account(self) -> str:
         return self.caller.account if self.caller else ""
