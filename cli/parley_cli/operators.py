@@ -66,9 +66,10 @@ async def accounts(stack: Stack) -> Sequence[tuple[str, str, int]]:
         return await DynamoKeys(_table(stack)).accounts()
 
 
-async def verify_host(stack: Stack, host: str, account: str, client: str) -> Resource:
+async def verify_host(stack: Stack, host: str, account: str, client: str) -> tuple[Resource, str]:
     """Let a custom host stand for an llm_client whose manifest names its domain.
 
+    Answers the llm_client, and the host that this one replaces: it has one at a time.
     Raises Usage for what cannot be a custom host, NotFound, Refused if the manifest does
     not name it or the host is another's.
     """
@@ -83,9 +84,9 @@ async def verify_host(stack: Stack, host: str, account: str, client: str) -> Res
                 raise NotFound(f"the account {account} has no llm_client {client}")
             _check_domain(stored, bare)
             if stored.host == bare:
-                return stored
+                return stored, ""
             try:
-                return await resources.replace(replace(stored, host=bare))
+                return await resources.replace(replace(stored, host=bare)), stored.host
             except TransitionRefused:
                 continue  # its manifest was applied meanwhile
             except Conflict:

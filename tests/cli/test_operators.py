@@ -74,6 +74,15 @@ def test_a_host_that_the_manifest_does_not_name_is_refused(stack, store, domain)
     assert of_host(store, "chat.acme.com") is None
 
 
+def test_a_second_host_takes_the_place_of_the_first_and_says_so(stack, store):
+    described(store, "stackademy", "acme.com")
+    assert "in the place of" not in parley(*VERIFY, "stackademy").stderr
+    words = ["domains", "verify", "www.acme.com", "--llm-client", "stackademy"]
+    second = parley(*words, "--account", ACCOUNT, *AT)
+    assert "in the place of chat.acme.com" in second.stderr
+    assert of_host(store, "chat.acme.com") is None
+
+
 def test_a_host_stands_for_one_llm_client_only(stack, store):
     described(store, "stackademy", "acme.com")
     described(store, "other", "acme.com")

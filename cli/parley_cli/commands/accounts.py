@@ -11,12 +11,12 @@ from parley_cli.commands.operate import (
     StackOption,
     aws_module,
     check_account,
-    use_session,
+    stack_of,
 )
 from parley_cli.output import age, clock_time
 from parley_cli.session import JsonOption, group, output_of
 
-WORK, AWS = "parley_cli.operators", "parley_cli.aws"
+WORK = "parley_cli.operators"
 
 app = group("Create and list the accounts of a stack. Needs AWS credentials, as `bootstrap` does.")
 
@@ -44,9 +44,8 @@ def create(
     """Create an account, and show its first admin key once."""
     output = output_of(ctx)
     check_account(number, "the number")
-    work, aws = aws_module(WORK), aws_module(AWS)
-    use_session(output, region, profile)
-    found = aws.read_stack(stack)
+    work = aws_module(WORK)
+    found = stack_of(output, stack, region, profile)
     key = asyncio.run(work.create_account(found, number, name, user))
     if json_:
         output.result({"account": number, "name": name, "admin_key": key})
@@ -66,9 +65,8 @@ def list_(
 ) -> None:
     """List the accounts of a stack, oldest first."""
     output = output_of(ctx)
-    work, aws = aws_module(WORK), aws_module(AWS)
-    use_session(output, region, profile)
-    found = asyncio.run(work.accounts(aws.read_stack(stack)))
+    work = aws_module(WORK)
+    found = asyncio.run(work.accounts(stack_of(output, stack, region, profile)))
     if json_:
         named = [{"account": a, "name": name, "created_at": made} for a, name, made in found]
         output.result({"accounts": named})

@@ -11,11 +11,11 @@ from parley_cli.commands.operate import (
     StackOption,
     aws_module,
     check_account,
-    use_session,
+    stack_of,
 )
 from parley_cli.session import JsonOption, group, output_of
 
-WORK, AWS = "parley_cli.operators", "parley_cli.aws"
+WORK = "parley_cli.operators"
 Host = Annotated[str, typer.Argument(help="The host, such as chat.acme.com.", metavar="HOST")]
 
 app = group("Verify and remove custom hosts of llm_clients. Needs AWS credentials.")
@@ -29,7 +29,8 @@ app = group("Verify and remove custom hosts of llm_clients. Needs AWS credential
     --stack parley
 
 Do it once the host leads to the API (its certificate, its API Gateway domain and its DNS
-record are there) and you know that it is the account's: from then on it answers.
+record are there) and you know that it is the account's: from then on it answers. An
+llm_client has one custom host: a second one takes the place of the first, and that is said.
 """
 )
 def verify(
@@ -48,12 +49,15 @@ def verify(
     """Let a custom host stand for an llm_client whose manifest names its domain."""
     output = output_of(ctx)
     check_account(account, "--account")
-    work, aws = aws_module(WORK), aws_module(AWS)
-    use_session(output, region, profile)
-    made = asyncio.run(work.verify_host(aws.read_stack(stack), host, account, llm_client))
+    work = aws_module(WORK)
+    found = stack_of(output, stack, region, profile)
+    made, was = asyncio.run(work.verify_host(found, host, account, llm_client))
     if json_:
-        output.result({"host": made.host, "llm_client": made.name, "account": made.account})
+        said = {"host": made.host, "llm_client": made.name, "account": made.account}
+        output.result(said | ({"replaced": was} if was else {}))
     output.say(f"{made.host} stands for {made.name} of {made.account}")
+    if was:
+        output.note(f"in the place of {was}, which stands for nothing any more", "yellow")
 
 
 @app.command(epilog="[bold]Example[/bold]\n\n  parley domains remove chat.acme.com --stack parley")
@@ -68,9 +72,8 @@ def remove(
 ) -> None:
     """Let a custom host stand for nothing any more."""
     output = output_of(ctx)
-    work, aws = aws_module(WORK), aws_module(AWS)
-    use_session(output, region, profile)
-    was = asyncio.run(work.remove_host(aws.read_stack(stack), host))
+    work = aws_module(WORK)
+    was = asyncio.run(work.remove_host(stack_of(output, stack, region, profile), host))
     if json_:
         output.result({"removed": host, "llm_client": was.name, "account": was.account})
     output.say(f"{host} stood for {was.name} of {was.account}, and does no more")

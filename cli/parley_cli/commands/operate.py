@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,7 +84,7 @@ def bootstrap(
     """Give a fresh stack its first account, and show its admin key once."""
     output = output_of(ctx)
     check_account(account, "--account")
-    work, aws = aws_module("parley_cli.bootstrap"), aws_module("parley_cli.aws")
+    work = aws_module("parley_cli.bootstrap")
     model = None
     if model_base_url or model_name:
         if not (model_base_url and model_name):
@@ -91,8 +92,7 @@ def bootstrap(
         url = checked_url(model_base_url, ("https", "http"), "--model-base-url")
         key = sys.stdin.readline().strip() if model_key == "-" else model_key
         model = work.FirstModel(model_id, url, model_name, key)
-    use_session(output, region, profile)
-    found = aws.read_stack(stack)
+    found = stack_of(output, stack, region, profile)
     wanted = work.Wanted(account, user, "user" if user_key else "", add_key, model)
     made = asyncio.run(work.bootstrap(found, wanted))
     result = {
@@ -122,9 +122,8 @@ def doctor(
 ) -> None:
     """Examine a stack: its outputs, API, table, queues, functions and alarms."""
     output = output_of(ctx)
-    aws, work = aws_module("parley_cli.aws"), aws_module("parley_cli.doctor")
-    use_session(output, region, profile)
-    found = aws.read_stack(stack)
+    work = aws_module("parley_cli.doctor")
+    found = stack_of(output, stack, region, profile)
     with output.waiting(f"examining {stack}"):
         findings = list(work.examine(found))
     failing = [finding for finding in findings if finding.state == work.FAILING]
@@ -138,12 +137,18 @@ def doctor(
         raise Refused(f"{len(failing)} of {len(findings)} findings are failing")
 
 
-def use_session(output: Output, region: str, profile: str) -> None:
-    """Use AWS as the options say; the local stack's emulator where there is no login of AWS."""
-    local = local_stack(os.environ, Path.cwd())
+def stack_of(output: Output, name: str, region: str, profile: str) -> Any:
+    """The stack, on AWS as the options say; the local one where there is no login of AWS."""
     aws = aws_module("parley_cli.aws")
-    if endpoint := aws.use_session(region, profile, local):
-        output.note(f"(no login of AWS: using the local stack's, {endpoint})")
+    local = local_stack(os.environ, Path.cwd())
+    endpoint = aws.use_session(region, profile, local)
+    found = aws.read_stack(name)
+    if not endpoint:
+        return found
+    output.note(f"(no login of AWS: using the local stack's, {endpoint})")
+    # Of its outputs these are names on AWS, which lead nowhere here.
+    here = {"ApiUrl": str(local.get("api")), "SocketUrl": str(local.get("websocket"))}
+    return replace(found, outputs={**found.outputs, **here})
 
 
 def check_account(number: str, name: str) -> None:
