@@ -644,6 +644,11 @@ def test_the_functions_and_providers_are_those_that_there_are() -> None:
     assert "api" in llm_client.RESERVED
 
 
+def test_an_llm_client_needs_no_config_and_its_spec_may_be_empty() -> None:
+    (made,) = parsed(json.dumps(BASE["LLMClient"] | {"spec": {}}), local_providers=False)
+    assert made.spec == {}
+
+
 def test_the_page_is_generated_from_the_models() -> None:
     command = "python -m parley.wire.manifests.reference > docs/manifests.md"
     assert Path("docs/manifests.md").read_text() == reference.page(), f"run: {command}"

@@ -61,7 +61,7 @@ class CustomDomain(Part):
         None, alias="aws_hosted_zone_id", description="Its hosted zone in Route 53."
     )
     domain_name: Domain = Field(
-        alias="domain_name", description="The client's host is `{name}.{domain_name}`."
+        alias="domain_name", description="Its host is this name or one below it, once verified."
     )
 
 
@@ -69,7 +69,9 @@ class LlmClientConfig(Part):
     """What answers, and what the chat page shows."""
 
     subdomain: dict[str, Any] | None = Field(None, description="Kept; Parley does not use it.")
-    custom_domain: CustomDomain | None = Field(None, description="A host of your own.")
+    custom_domain: CustomDomain | None = Field(
+        None, description="A host of your own, which the operator verifies."
+    )
     deployed: bool | None = Field(
         None,
         description="Whether its named host answers. Without it apply leaves that as it is "
@@ -155,7 +157,9 @@ class LlmClientContext(Part):
 class LlmClientSpec(Part):
     """A chat endpoint."""
 
-    config: LlmClientConfig = Field(description="What answers, and how it looks.")
+    config: LlmClientConfig = Field(
+        default_factory=LlmClientConfig, description="What answers, and how it looks."
+    )
     plugins: Annotated[list[Name], Field(max_length=20), OnceEach] | None = Field(
         None, description="Plugins of the account that it uses; others are detached."
     )

@@ -27,6 +27,9 @@ Generated from the models (`python -m parley.wire.manifests.reference > docs/man
 - Unknown fields are refused with their path, and so is everything that breaks a rule. The texts
   `""` and `"None"` are read as null. `status` is read-only: `describe` tells it, `apply` ignores
   it.
+- **needed** fields must be there; one inside of a mapping that is not needed, once the mapping is.
+  `spec` must be there for an LLMClient, a Plugin, a Provider, a Secret and a Model; that of an LLMClient
+  may be `{}`.
 - Of YAML only what JSON can say is read: no anchors, no duplicate keys, `no` and `2027-01-31` are
   texts. A call takes at most 100 documents and 1 MB, a `spec` 256 KB.
 - `Chatbot` is the older name of `LLMClient`. `SqlPlugin` and `ApiPlugin` are not supported.
@@ -81,7 +84,8 @@ def _rows(model: type[Part], before: str, whole: dict[str, Any]) -> Iterator[tup
             continue
         inside = part_of(one.annotation)
         if inside and alias not in {"metadata", "spec"}:
-            yield (f"`{before}{alias}`", "mapping", "", _cell(one.description or ""))
+            needed = "**needed**" if one.is_required() else ""
+            yield (f"`{before}{alias}`", "mapping", needed, _cell(one.description or ""))
         if inside and issubclass(inside, Part):
             yield from _rows(inside, f"{before}{alias}.", whole)
         elif not inside:
