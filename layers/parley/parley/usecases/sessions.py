@@ -23,7 +23,7 @@ from parley.core.session import (
     opened,
     session_id,
 )
-from parley.core.thread import QUESTION, REPLACES, Message, Thread
+from parley.core.thread import QUESTION, Message, Thread, replaced_turn
 from parley.ports import (
     Clock,
     Conversation,
@@ -280,20 +280,15 @@ def _unreplaced(newest_first: Iterable[Message], hidden: int) -> tuple[Message, 
     replaced = {hidden}
     for message in newest_first:
         if message.part == QUESTION:
-            replaced.add(_replaced_by(message))
+            replaced.add(replaced_turn(message))
         if message.turn not in replaced:
             kept.append(message)
     return tuple(reversed(kept))
 
 
-def _replaced_by(message: Message) -> int:
-    """The turn that a question is an edit of, or 0. It is older than the question's own."""
-    return int(message.meta.get(REPLACES, 0))
-
-
 def _cursor(oldest: Message) -> str:
     """Where the next page begins: before this turn, of which it may have to hide one."""
-    return f"{oldest.turn}.{_replaced_by(oldest)}"
+    return f"{oldest.turn}.{replaced_turn(oldest)}"
 
 
 def _position(cursor: str) -> tuple[int, int]:
