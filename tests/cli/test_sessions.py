@@ -1,13 +1,18 @@
 """Sessions, keys that may only chat, and chat itself, over the product's own API in memory."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from parley.core.resource import Kind
+from parley.core.thread import ANSWER, QUESTION, REPLACES
 from parley_cli import follow, waiting
 from typer.testing import Result
 
 from tests.cli.conftest import Run
 from tests.cli.real import RealApi
+from tests.fakes.provider import Ask, Say
+from tests.fakes.world import ACCOUNT
 
 DAY = 24 * 60 * 60
 
@@ -71,6 +76,53 @@ def test_a_session_is_shown_by_its_id_and_deleted_once_one_is_sure(run_real: Run
         "deleted": id_
     }
     assert run_real("sessions", "show", id_).exit_code == 4
+
+
+def with_a_function(real: RealApi) -> None:
+    """Let the model of stackademy call the calculator."""
+    stored = real.client.world.resources.stored
+    at = (ACCOUNT, Kind.LLM_CLIENT, "stackademy")
+    stored[at] = replace(stored[at], spec={**stored[at].spec, "functions": ["calculator"]})
+
+
+def test_a_session_is_shown_with_its_tool_calls_each_text_once(run_real: Run, real: RealApi):
+    with_a_function(real)
+    asked = Ask((("calculator", '{"expression": "6*7"}'),))
+    real.client.world.provider.scripts = [[Say("Let me see."), asked]]
+    id_ = said(run_real, "How much?")
+    shown = ok(run_real("sessions", "show", id_)).stdout
+    assert shown.count("Let me see.") == shown.count("An answer.") == 1
+    assert shown.count("assistant") == 1
+    assert '· calculator({"expression": "6*7"}): ok' in shown
+    assert ok(run_real("threads", "show", id_)).stdout.count("Let me see.") == 1
+
+
+def test_a_round_without_an_answer_shows_its_own_text(run_real: Run, real: RealApi):
+    with_a_function(real)
+    asked = Ask((("calculator", '{"expression": "6*7"}'),))
+    real.client.world.provider.scripts = [[Say("Let me see."), asked]]
+    id_ = said(run_real, "How much?")
+    del real.client.world.state.messages[ACCOUNT, id_][1, ANSWER]
+    shown = ok(run_real("sessions", "show", id_)).stdout
+    assert shown.count("Let me see.") == 1
+    assert "· calculator(" in shown
+
+
+def test_a_question_that_was_edited_is_marked_as_replaced(run_real: Run, real: RealApi):
+    id_ = said(run_real, "How much?")
+    [(account, thread)] = [at for at in real.client.world.state.messages if at[1] == id_]
+    messages = real.client.world.state.messages[account, thread]
+    for (turn, part), message in [*messages.items()]:
+        meta = {REPLACES: "1"} if part == QUESTION else {}
+        messages[turn + 1, part] = replace(message, turn=turn + 1, id=f"{message.id}x", meta=meta)
+    shown = ok(run_real("sessions", "show", id_)).stdout
+    told = [line.partition(" · ")[::2] for line in shown.splitlines() if " · " in line]
+    assert [(who, " · replaced by an edit" in when) for who, when in told] == [
+        ("user", True),
+        ("assistant", True),
+        ("user", False),
+        ("assistant", False),
+    ]
 
 
 def test_purge_says_what_it_would_remove_and_removes_that(run_real: Run, real: RealApi):

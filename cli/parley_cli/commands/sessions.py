@@ -11,6 +11,7 @@ from parley_cli.api import Api, Json
 from parley_cli.errors import Usage
 from parley_cli.output import Output, age, clock_time, one_line
 from parley_cli.session import After, JsonOption, Limit, api_of, group, output_of
+from parley_cli.transcript import write_transcript
 
 Id = Annotated[str, typer.Argument(help="The session's id, not its key.", metavar="ID")]
 Client = Annotated[
@@ -86,12 +87,11 @@ def show(
             ("expires", clock_time(session.get("expires_at"))),
         ]
     )
-    for message in page.get("messages") or []:
-        mine = str(message.get("userId") or "")
-        output.say(
-            f"\n{'user' if mine else 'assistant'} · {clock_time(message.get('createdAt'))}", "dim"
-        )
-        output.write(f"{str(message.get('content') or message.get('text') or '').rstrip()}\n")
+    write_transcript(
+        output,
+        page.get("messages") or [],
+        lambda message: "user" if message.get("userId") else "assistant",
+    )
     if page.get("after"):
         output.note(f"more: --after {page['after']}")
 

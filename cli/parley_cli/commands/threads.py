@@ -10,8 +10,9 @@ import typer
 from parley_cli.api import Api, Json
 from parley_cli.errors import NotFound, Usage
 from parley_cli.follow import Follower
-from parley_cli.output import Output, age, clock_time, one_line, tool_line
+from parley_cli.output import Output, age, one_line, tool_line
 from parley_cli.session import After, JsonOption, Limit, api_of, group, output_of
+from parley_cli.transcript import write_transcript
 from parley_cli.view import CaughtUp, Event, Restarted, Said, State, Text, ThreadView, Tool, Unheard
 from parley_cli.waiting import answer_of, next_attempt
 
@@ -63,10 +64,11 @@ def show(
         output.result({"thread": thread} | page)
         return
     output.say(str(thread.get("title") or thread_id), "bold")
-    for message in page.get("messages") or []:
-        who = str(message.get("userId") or "") or "assistant"
-        output.say(f"\n{who} · {clock_time(message.get('createdAt'))}", "dim")
-        output.write(f"{str(message.get('content') or message.get('text') or '').rstrip()}\n")
+    write_transcript(
+        output,
+        page.get("messages") or [],
+        lambda message: str(message.get("userId") or "") or "assistant",
+    )
     if page.get("after"):
         output.note(f"more: --after {page['after']}")
 

@@ -18,6 +18,7 @@ from parley.wire.shapes import (
     ThreadShape,
     fitting,
     message_shape,
+    texts_of,
     thread_shape,
 )
 
@@ -176,7 +177,7 @@ async def get_messages(
     async def fetch(limit: int) -> Page[Message]:
         return await call.api.chat.list_messages(call.principal, thread_id, limit, start)
 
-    page = await fitting(fetch, wanted, lambda message: (message.text,))
+    page = await fitting(fetch, wanted, texts_of)
     answer = Messages(messages=[message_shape(message) for message in page.items])
     if page.after:
         answer["after"] = page.after

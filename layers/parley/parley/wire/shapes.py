@@ -8,14 +8,14 @@ find what they look for.
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, NotRequired, TypeVar
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from parley.core.access import Principal
 from parley.core.prompt import Attempt, Prompt, Status, Usage
-from parley.core.thread import Message, Thread
+from parley.core.thread import Message, Thread, ToolCall, replaced_turn
 from parley.ports import Page
 from parley.usecases.read import Shown
 
@@ -91,8 +91,25 @@ class PromptShape(TypedDict):
     ahead: NotRequired[Annotated[int, Field(description="Unfinished turns that run before it.")]]
 
 
+class CallShape(TypedDict):
+    """A call of a tool, as the model asked for it, and what it was told."""
+
+    id: str
+    name: str
+    plugin: Annotated[str, Field(description="The plugin behind it; empty for a function.")]
+    arguments: Annotated[str, Field(description="The model's own text, most often JSON.")]
+    result: str
+    outcome: Literal["ok", "failed", ""]
+    milliseconds: int
+    size: Annotated[int, Field(description="Of the result, in UTF-8 bytes.")]
+
+
 class MessageShape(TypedDict):
-    """A message: `content` for the 2024 contract, `text` for the later one."""
+    """A message: `content` for the 2024 contract, `text` for the later one.
+
+    One of the role `tool` is a round of calls. Its text is what the model said before them;
+    the turn's answer, if there is one, begins with it.
+    """
 
     id: str
     threadId: str
@@ -106,6 +123,10 @@ class MessageShape(TypedDict):
     assetIds: NotRequired[list[str]]
     finishReason: NotRequired[str]
     partial: NotRequired[Annotated[bool, Field(description="Kept of a canceled answer.")]]
+    calls: NotRequired[list[CallShape]]
+    replaces: NotRequired[
+        Annotated[int, Field(description="The turn whose place the question takes, as an edit.")]
+    ]
 
 
 class ThreadShape(TypedDict):
@@ -225,7 +246,30 @@ def message_shape(message: Message) -> MessageShape:
         shape["finishReason"] = message.finish_reason
     if message.partial:
         shape["partial"] = True
+    if message.calls:
+        shape["calls"] = [_call(call) for call in message.calls]
+    if replaced := replaced_turn(message):
+        shape["replaces"] = replaced
     return shape
+
+
+def _call(call: ToolCall) -> CallShape:
+    return CallShape(
+        id=call.id,
+        name=call.name,
+        plugin=call.plugin,
+        arguments=call.arguments,
+        result=call.result,
+        outcome=cast('Literal["ok", "failed", ""]', call.outcome),
+        milliseconds=call.milliseconds,
+        size=len(call.result.encode(errors="replace")),
+    )
+
+
+def texts_of(message: Message) -> list[str]:
+    """All of a message's texts, as `fitting` counts them."""
+    told = [text for call in message.calls for text in (call.arguments, call.result)]
+    return [message.text, *told]
 
 
 def thread_shape(thread: Thread) -> ThreadShape:
