@@ -8,10 +8,11 @@ import pytest
 from parley.core.errors import Busy
 from parley.core.resource import Kind
 from parley.core.session import session_id
+from parley.wire.http_calls import ChatCall
 from parley.wire.smarter.words import OTHERWISE, STILL_WORKING, STOPPED, TOLD
 
 from tests.fakes.chaos import BEFORE
-from tests.fakes.provider import Ask, End, Fail, Say
+from tests.fakes.provider import SILENT, Ask, End, Fail, Say
 from tests.fakes.world import ACCOUNT
 from tests.wire.chat_client import CONFIG, HOST, SANDBOX, ChatClient, told
 
@@ -251,6 +252,18 @@ def test_without_a_wait_it_is_the_time_budget(client: ChatClient) -> None:
     assert waited == pytest.approx(client.world.policy.sync_budget, abs=1)
 
 
+def test_no_wait_is_longer_than_what_is_left_of_the_budget(
+    client: ChatClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API Gateway would answer for a call that waits on: 3 s are left of this one."""
+    budget = client.world.policy.sync_budget
+    key = client.opened()
+    monkeypatch.setattr(ChatCall, "seconds", lambda _: budget - 3)
+    before = client.world.clock.monotonic()
+    assert told(client.say(key, "hello", body={"wait": budget}))["status"] == 202
+    assert client.world.clock.monotonic() - before == pytest.approx(3, abs=1)
+
+
 @pytest.mark.parametrize("reason", [*sorted(TOLD), "something_new"])
 def test_a_failed_turn_is_told_in_plain_words(client: ChatClient, reason: str) -> None:
     key = client.opened()
@@ -355,6 +368,20 @@ def test_a_turn_can_be_stopped(client: ChatClient) -> None:
     assert (body["status"], body["smarter"]["prompt"]["status"]) == (200, "canceled")
     [notice] = body["smarter"]["messages"]
     assert (notice["role"], notice["content"]) == ("smarter", STOPPED)
+
+
+def test_what_there_is_of_a_stopped_answer_is_told_as_such(client: ChatClient) -> None:
+    key = client.opened()
+    client.world.provider.scripts = [[Say("Half"), SILENT]]
+    prompt = told(client.say(key, "hello"))["smarter"]["prompt"]
+    working = client.start(client.work_after(0))
+    client.run(client.world.clock.sleep(2))
+    body = told(client.at("POST", "/chat/cancel/", {"session_key": key, "prompt_id": prompt["id"]}))
+    said = [(one["role"], one["content"]) for one in body["smarter"]["messages"]]
+    assert said == [("assistant", "Half"), ("smarter", STOPPED)]
+    assert body["smarter"]["messages"][0]["partial"] is True
+    client.drain()
+    assert working.done()
 
 
 def test_a_turn_that_failed_can_be_tried_again(client: ChatClient) -> None:
