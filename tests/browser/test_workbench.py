@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenWindow
+from tests.browser.llm_client import LlmClient
 from tests.browser.ours import Ours
 from tests.e2e.stack import Stack
 
@@ -59,6 +60,24 @@ def test_a_key_in_the_fragment_opens_it_and_leaves_the_address(
     assert stack.admin_key not in window.page.evaluate(
         "JSON.stringify(localStorage) + document.cookie"
     )
+
+
+def test_the_sandbox_shows_what_a_tool_has_answered(
+    open_window: OpenWindow, stack: Stack, weather: LlmClient, word: str
+) -> None:
+    number = weather.config()["chatbot"]["id"]
+    at = f"{stack.api}/workbench/llm-clients/{number}/prompt/#key={stack.admin_key}"
+    ours = Ours(open_window(at)).ready()
+    ours.ask(f'{word} calculator {{"expression": "6*7"}}')
+
+    expect(ours.said("assistant", "I called a tool", "done")).to_have_count(1)
+    expect(ours.tools.locator("pre")).to_have_count(2)
+    ours.tools.locator("summary").click()
+    expect(ours.tools.locator("pre").last).to_contain_text("42")
+    ours.window.picture("result")
+    ours.page.reload()
+    ours.ready()
+    expect(ours.tools.locator("pre").last).to_contain_text("42")
 
 
 def test_another_tab_has_to_ask_again(open_window: OpenWindow, stack: Stack) -> None:

@@ -162,6 +162,27 @@ test("a conversation that is left before its first question is taken is listed a
   assert.equal(sessions.current, OTHER);
 });
 
+test("the sandbox reads what tools have answered, a public page does not ask", async () => {
+  for (const sandbox of [true, false]) {
+    const config = () => ({
+      session_key: KEY,
+      sandbox_mode: sandbox,
+      history: {},
+      websocket: { url: "ws://x/ws", account: "1", llm_client: "plain", thread_id: "t" },
+    });
+    const answer = { ...said("17 degrees"), tool_calls: [{ name: "weather", arguments: "{}", result: "17" }] };
+    const history = { items: [asked("Hi"), answer], prompts: [], after: "" };
+    const { conversation, calls, it, link } = world({ answers: { config, history } });
+    await conversation.load("");
+    await conversation.send("Hi");
+    const tool = { type: "tool", promptId: "p1", attempt: 1, round: 1, callId: "c", name: "weather", state: "done", offset: 0 };
+    link.onFrame(tool);
+    link.onFrame({ type: "message", message: { ...said("17 degrees"), text: "17 degrees", part: 1000 } });
+    await until(() => last(it).done && (!sandbox || last(it).tools[0].stored));
+    assert.deepEqual([last(it).tools[0].result, named(calls, "history").length], sandbox ? ["17", 1] : ["", 0]);
+  }
+});
+
 test("a session that is gone is followed by a new one that says so", async () => {
   let gone = false;
   const config = (key) => ({

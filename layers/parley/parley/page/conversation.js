@@ -67,6 +67,8 @@ export function makeConversation({
     change({ state, stopping: it.stopping && busy(state) });
     const finished = answeredBetween(before, state);
     if (finished) onSaid(finished);
+    // What tools have answered is not in frames, but the sandbox may read it.
+    if (it.config?.sandbox_mode && finished?.tools.some((tool) => !tool.stored)) refresh();
     follow();
   }
 

@@ -127,6 +127,29 @@ export function titleOf(question) {
 
 const isKey = (key) => typeof key === "string" && /^[0-9a-f]{64}$/i.test(key);
 
+/** A text that this tab keeps over a reload, under `name`. */
+export function keptText(name, storage = browserStorage("sessionStorage")) {
+  let held = "";
+  try {
+    held = storage?.getItem(name) ?? "";
+  } catch {
+    // Forbidden: it goes with the page.
+  }
+  return {
+    get: () => held,
+    set(text) {
+      if (text === held) return;
+      held = text;
+      try {
+        if (text) storage?.setItem(name, text);
+        else storage?.removeItem(name);
+      } catch {
+        // Full or forbidden.
+      }
+    },
+  };
+}
+
 /** localStorage, or null where the browser does not give it. */
 export function browserStorage(name = "localStorage") {
   try {
