@@ -366,3 +366,27 @@ def test_a_conversation_that_was_removed_from_the_list_can_be_taken_back(
     expect(ours.session(word)).to_have_count(1)
     expect(undo).to_be_hidden()
     expect(ours.said("assistant", word, "done")).to_have_count(1)
+
+
+def test_a_question_before_the_answer_is_there_waits_with_a_hint_and_over_a_reload(
+    ours: Ours, model: Model, word: str
+) -> None:
+    model.told(word, stall_after=8)
+    ours.ask(f"What is {word}?")
+    expect(ours.said("assistant", state="streaming")).to_have_count(1)
+
+    ours.ask("And why?")
+    hint = ours.page.get_by_text("Wait for the answer, or press Escape to stop it.")
+    expect(hint).to_be_visible()
+    expect(ours.composer).to_have_value("And why?")
+    ours.window.picture("hint")
+    ours.page.reload()
+    ours.ready()
+    expect(ours.composer).to_have_value("And why?")
+    model.released(word)
+    expect(ours.said("assistant", state="done")).to_have_count(1)
+    expect(hint).to_be_hidden()
+    ours.composer.press("Enter")
+
+    expect(ours.said("user", "And why?")).to_have_count(1)
+    expect(ours.composer).to_have_value("")

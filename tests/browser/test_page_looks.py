@@ -73,7 +73,7 @@ spec:
     deployed: true
     appName: Long words
     appWelcomeMessage: What would you like to know?
-    appExamplePrompts: ["What is {'Donaudampfschiff' * 8}?", "Why?"]
+    appExamplePrompts: ["What is {"Donaudampfschiff" * 8}?", "Why?"]
 """
 
 

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
 import { ApiError, chatAnswer, historyAnswer, makeApi } from "../../../layers/parley/parley/page/api.js";
-import { keyFromFragment, makeKeyStore, makeTokens } from "../../../layers/parley/parley/page/keyring.js";
-import { makeSessions, titleOf } from "../../../layers/parley/parley/page/sessions.js";
+import { keyFromFragment, makeDoor, makeKeyStore, makeTokens } from "../../../layers/parley/parley/page/keyring.js";
+import { keptText, makeSessions, titleOf } from "../../../layers/parley/parley/page/sessions.js";
 import { characters, size } from "../../../layers/parley/parley/page/texts.js";
 import { keepSocket } from "../../../layers/parley/parley/page/socket.js";
 
@@ -117,6 +117,16 @@ test("one is one, and many are many", () => {
   assert.deepEqual([size(1), size(312), size(4200)], ["1 byte", "312 bytes", "4.1 KB"]);
 });
 
+test("a key for a named host is sent as it is, and forgotten when it was refused", async () => {
+  const storage = new Storage();
+  const door = makeDoor(makeKeyStore(storage));
+  assert.deepEqual([await door.get(), door.refused()], ["", ""]);
+  door.enter("prly_a");
+  assert.equal(await makeDoor(makeKeyStore(storage)).get(), "prly_a");
+  assert.match(door.refused(), /not accepted/);
+  assert.deepEqual([await door.get(), storage.kept.size], ["", 0]);
+});
+
 // --- the list of conversations -----------------------------------------------
 
 test("conversations are listed newest first, named by their first question or by hand", () => {
@@ -157,6 +167,18 @@ test("each account's llm_client has a list of its own, at whichever address", ()
   const hashed = makeSessions("/api/v1/llm-clients/rMQx/", storage);
   assert.equal(hashed.belongTo(mine), true);
   assert.deepEqual([hashed.current, hashed.list().map((one) => one.title)], [KEY("a"), ["Mine"]]);
+});
+
+test("a draft is kept over a reload, and an empty one leaves nothing", () => {
+  const storage = new Storage();
+  keptText("parley:draft:/", storage).set("Half a ques");
+  const kept = keptText("parley:draft:/", storage);
+  assert.deepEqual([kept.get(), keptText("parley:draft:/other/", storage).get()], ["Half a ques", ""]);
+  kept.set("");
+  assert.equal(storage.kept.size, 0);
+  const forbidden = keptText("x", { getItem: () => { throw new Error(); }, setItem: () => { throw new Error(); } });
+  forbidden.set("as long as the page");
+  assert.equal(forbidden.get(), "as long as the page");
 });
 
 test("a list that is broken or forbidden is an empty one", () => {

@@ -2,12 +2,12 @@
 
 import { ApiError, makeApi } from "./api.js";
 import { makeConversation } from "./conversation.js";
-import { $, askForKey, h, icon, themeButton, webAddress } from "./dom.js";
-import { keyFromFragment, makeKeyStore, makeTokens } from "./keyring.js";
+import { $, askForKey, h, icon, keyForm, themeButton, webAddress } from "./dom.js";
+import { keyFromFragment, makeDoor, makeKeyStore, makeTokens } from "./keyring.js";
 import { plainText } from "./markdown.js";
 import { makePanel } from "./panel.js";
 import { followEnd } from "./scroll.js";
-import { browserStorage, makeSessions } from "./sessions.js";
+import { browserStorage, keptText, makeSessions } from "./sessions.js";
 import { keepSocket } from "./socket.js";
 import { busy, lastEntry, shown } from "./state.js";
 import { characters, TEXTS } from "./texts.js";
@@ -17,8 +17,9 @@ const BANNER_MS = 1500;
 const SPOKEN = 1500;
 const PATIENT = 0.9;
 
-const { base, bearer, token, drop = () => {} } = access(location.pathname);
+const { base, bearer, token, drop, door } = access(location.pathname);
 const sessions = makeSessions(base);
+const draft = keptText(`parley:draft:${base}`);
 const composer = $("composer");
 const scroll = followEnd($("scroll"), $("newest"));
 let editing = false;
@@ -26,6 +27,7 @@ let draftBefore = "";
 let frame = 0;
 let oldest = "";
 let asking = "";
+let hurried = false; // something was to be sent before the answer was there
 
 const conversation = makeConversation({
   api: makeApi({ base, bearer, fetch: guarded }),
@@ -50,14 +52,20 @@ const panel = makePanel(sessions, {
   removed: (key) => key === conversation.it.key && conversation.newChat(),
 });
 
-/** Where the API is and what opens it: nothing on a named host, a token in the sandbox. */
+/**
+ * Where the API is and what opens it: nothing on a named host, or the key itself where the
+ * llm_client wants one; a token in the sandbox.
+ */
 function access(path) {
   const sandbox = /^\/workbench\/llm-clients\/([^/]+)\/(?:prompt|chat)\/?$/.exec(path);
-  if (!sandbox) return { base: "/", bearer: async () => "", token: async () => "" };
-  const at = `/api/v1/llm-clients/${sandbox[1]}/`;
   const keys = makeKeyStore(browserStorage("sessionStorage"));
   const given = keyFromFragment();
   if (given) keys.set(given);
+  if (!sandbox) {
+    const door = makeDoor(keys);
+    return { base: "/", bearer: door.get, token: door.get, door };
+  }
+  const at = `/api/v1/llm-clients/${sandbox[1]}/`;
   const tokens = makeTokens({
     base: at,
     keys,
@@ -76,7 +84,7 @@ function access(path) {
 /** A token that ended before its time is made anew, once. */
 async function guarded(url, request) {
   const response = await fetch(url, request);
-  if (response.status !== 401 || !request.headers.Authorization) return response;
+  if (response.status !== 401 || !request.headers.Authorization || !drop) return response;
   drop();
   const headers = { ...request.headers, Authorization: `Bearer ${await bearer()}` };
   return fetch(url, { ...request, headers });
@@ -133,16 +141,29 @@ function drawLook(chatbot) {
 
 /** The chat is not there: say so where the messages would be. */
 function drawPlaceholder(phase) {
-  const text = { unavailable: TEXTS.unavailable, closed: TEXTS.closed }[phase];
+  const text = { unavailable: TEXTS.unavailable, closed: door ? TEXTS.locked : TEXTS.closed }[phase];
   document.body.classList.toggle("absent", Boolean(text));
   const there = document.querySelector(".absence");
-  if (!text) there?.remove();
-  else if (there?.textContent !== text) {
-    there?.remove();
-    $("column").append(
-      h("div", { class: "absence", role: "alert", "data-testid": "absence" }, icon("warn"), h("p", {}, text)),
-    );
-  }
+  if (there?.dataset.phase === phase) return;
+  there?.remove();
+  if (!text) return;
+  const reason = phase === "closed" && door ? door.refused() : "";
+  const form = phase === "closed" && door ? keyForm(reason, enter) : null;
+  $("column").append(
+    h(
+      "div",
+      { class: "absence", "data-testid": "absence", "data-phase": phase },
+      icon("warn"),
+      h("p", { role: "alert" }, text),
+      form,
+    ),
+  );
+  if (reason) form.querySelector("input").focus();
+}
+
+function enter(key) {
+  door.enter(key);
+  conversation.load(sessions.current);
 }
 
 function drawWelcome({ phase, config, state }) {
@@ -184,6 +205,7 @@ function drawControls(it) {
   $("stop").disabled = it.stopping;
   $("send").hidden = working;
   if (editing && working) stopEditing(false);
+  if (!working) hurried = false;
   $("editing").hidden = !editing;
   const limit = Number(it.config?.limits?.input_characters) || 0;
   const length = [...composer.value.trim()].length;
@@ -192,7 +214,9 @@ function drawControls(it) {
     ? `${characters(length - limit)} too many`
     : limit && length > limit * PATIENT
       ? `${characters(limit - length)} left`
-      : "";
+      : hurried
+        ? TEXTS.wait
+        : "";
   $("counter").classList.toggle("wrong", Boolean(over));
   composer.setAttribute("aria-invalid", String(Boolean(over)));
   $("send").disabled = !ready || working || !length || Boolean(over);
@@ -253,6 +277,11 @@ function ask(text) {
 
 function submit() {
   const text = composer.value.trim();
+  if (text && busy(conversation.it.state)) {
+    hurried = true;
+    drawControls(conversation.it);
+    return;
+  }
   if ($("send").disabled || $("send").hidden || !text) return;
   const edited = editing;
   stopEditing(false);
@@ -290,6 +319,7 @@ function fit() {
   composer.style.height = "auto";
   composer.style.height = `${Math.min(composer.scrollHeight, innerHeight / 3)}px`;
   drawControls(conversation.it);
+  draft.set(editing ? draftBefore : composer.value);
 }
 
 composer.addEventListener("input", fit);
@@ -339,6 +369,10 @@ $("new-chat").prepend(icon("plus"));
 $("newest").prepend(icon("down"));
 themeButton($("theme"));
 document.body.classList.toggle("framed", window.self !== window.top);
+if (draft.get()) {
+  composer.value = draft.get();
+  fit();
+}
 // For embed.js, which cannot see whether the browser has refused the frame.
 if (window.parent !== window) window.parent.postMessage("parley:ready", "*");
 conversation.load(sessions.current);

@@ -111,43 +111,50 @@ export function themeButton(button) {
   show();
 }
 
-/** The form that asks for an API key, in front of everything; answers the key. */
+/** A form that asks for an API key; `given(key)` is called with what is entered. */
+export function keyForm(reason, given) {
+  const field = h("input", {
+    id: "api-key",
+    type: "password",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
+    "aria-describedby": "api-key-why",
+  });
+  const form = h(
+    "form",
+    { class: "key", "data-testid": "key-form" },
+    h("h2", { id: "key-title" }, "API key"),
+    h(
+      "p",
+      { id: "api-key-why" },
+      "This address needs a key of the account. It stays in this tab until you close it.",
+    ),
+    reason ? h("p", { class: "wrong", role: "alert" }, reason) : null,
+    h("label", { for: "api-key" }, "Key"),
+    field,
+    h("button", { type: "submit", class: "button primary" }, "Continue"),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const key = field.value.trim();
+    if (key) given(key);
+  });
+  return form;
+}
+
+/** The form in front of everything; answers the key. */
 export function askForKey(reason) {
   return new Promise((answer) => {
-    const field = h("input", {
-      id: "api-key",
-      type: "password",
-      autocomplete: "off",
-      spellcheck: "false",
-      required: true,
-      "aria-describedby": "api-key-why",
-    });
-    const form = h(
-      "form",
-      { "data-testid": "key-form" },
-      h("h2", { id: "key-title" }, "API key"),
-      h(
-        "p",
-        { id: "api-key-why" },
-        "This address needs a key of the account. It stays in this tab until you close it.",
-      ),
-      reason ? h("p", { class: "wrong", role: "alert" }, reason) : null,
-      h("label", { for: "api-key" }, "Key"),
-      field,
-      h("button", { type: "submit", class: "button primary" }, "Continue"),
-    );
-    const dialog = h("dialog", { class: "key", "aria-labelledby": "key-title" }, form);
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      const key = field.value.trim();
-      if (!key) return;
+    const form = keyForm(reason, (key) => {
       dialog.close();
       dialog.remove();
       answer(key);
     });
+    const dialog = h("dialog", { class: "key", "aria-labelledby": "key-title" }, form);
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
     document.body.append(dialog);
     dialog.showModal();
-    field.focus();
+    form.querySelector("input").focus();
   });
 }

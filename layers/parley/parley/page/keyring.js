@@ -1,7 +1,9 @@
-// The sandbox's key: asked for, kept for this tab, and exchanged for a short-lived token.
+// The key: asked for and kept for this tab. The sandbox exchanges it for a short-lived token.
 
 const RENEW_BEFORE_MS = 60_000;
 const PLACE = "parley:key";
+
+const REFUSED = "This key was not accepted. Check it, or ask for another one.";
 
 /** The key was refused. */
 export class KeyRefused extends Error {}
@@ -33,6 +35,20 @@ export function makeKeyStore(storage) {
   };
 }
 
+/** What was given to a named host that wants a key: sent as it is, and no longer if refused. */
+export function makeDoor(keys) {
+  return {
+    get: async () => keys.get(),
+    enter: (key) => keys.set(key),
+    /** Nobody was let in: why, if there was a key. */
+    refused() {
+      if (!keys.get()) return "";
+      keys.forget();
+      return REFUSED;
+    },
+  };
+}
+
 /**
  * Tokens for the llm_client at `base`: answers a function that gives one that is still good.
  *
@@ -56,7 +72,7 @@ export function makeTokens({ base, keys, ask, fetch = globalThis.fetch, now = Da
     });
     const answer = await response.json().catch(() => null);
     if (response.status === 401 || response.status === 403) {
-      throw new KeyRefused("This key was not accepted. Check it, or ask for another one.");
+      throw new KeyRefused(REFUSED);
     }
     if (!response.ok) {
       const error = new Error(`The server answered HTTP ${response.status}.`);

@@ -120,7 +120,10 @@ export function makePanel(sessions, { open, removed }) {
       list.querySelector(`[data-key="${one.key}"] button`)?.focus();
     };
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") done(true);
+      if (event.key === "Enter") {
+        event.preventDefault(); // else it would press the button that gets the focus
+        done(true);
+      }
       if (event.key !== "Escape") return;
       event.stopPropagation();
       done(false);

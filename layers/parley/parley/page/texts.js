@@ -3,6 +3,7 @@
 export const TEXTS = {
   unavailable: "This chat is not available. It may have been moved or switched off.",
   closed: "This chat is private. Ask whoever gave you the address for access.",
+  locked: "This chat is private. Enter a key, or ask whoever gave you the address for one.",
   failed: "That did not work. Please try again.",
   unreachable: "The server could not be reached. Your message is still here; please try again.",
   limited: "That was a lot of messages in a short time. Please wait a minute and try again.",
@@ -11,6 +12,7 @@ export const TEXTS = {
   lost: "That conversation is no longer there, so a new one was started.",
   lostDraft:
     "That conversation is no longer there, so a new one was started. Your message is still in the box.",
+  wait: "Wait for the answer, or press Escape to stop it.",
   stop: "The answer could not be stopped. Please try again.",
   older: "Older messages could not be loaded. Please try again.",
   offline: "You are offline. The conversation goes on as soon as you are back.",
