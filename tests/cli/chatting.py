@@ -33,6 +33,7 @@ def item(id_: str, role: Any, content: str, **more: Any) -> ChatItem:
         "partial": False,
         "finish_reason": "",
         "prompt_id": "",
+        "replaces": 0,
     }
     return shown | more
 

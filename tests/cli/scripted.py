@@ -70,6 +70,7 @@ class Prompt:
             "userId": "",
             "partial": self.status == "canceled",
             "finishReason": "stop",
+            "replaces": 0,
             "createdAt": 2,
             "truncated": False,
         }
