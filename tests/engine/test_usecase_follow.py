@@ -18,6 +18,7 @@ from parley.core.errors import (
 )
 from parley.core.events import FRAME_BYTES, encoded
 from parley.core.prompt import Status
+from parley.core.resource import Kind, Resource
 from parley.core.thread import ANSWER, QUESTION, Role
 from parley.ports import Connection, DeadLetter, PromptQuery
 from parley.usecases.chat import NewMessage, NewThread
@@ -359,6 +360,10 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_stored() -> None:
 
 async def test_a_clients_key_is_for_one_llm_client_and_nobody_elses() -> None:
     world = World()
+    with pytest.raises(NotFound, match="stackademy"):
+        await world.keys.create(ADMIN, "", KeyRole.CLIENT, "", "stackademy")
+    described = Resource(ACCOUNT, Kind.LLM_CLIENT, "stackademy", 0, 0, number=1)
+    world.resources.stored[ACCOUNT, Kind.LLM_CLIENT, "stackademy"] = described
     _, secret = await world.keys.create(ADMIN, "", KeyRole.CLIENT, "", "stackademy")
     principal = await world.authenticate(secret)
     assert (principal.role, principal.client) == (KeyRole.CLIENT, "stackademy")

@@ -97,6 +97,8 @@ def test_a_clients_key_says_which_llm_client_it_is_for(client: Client) -> None:
     assert made in client.call("GET", "/keys", key="admin-key").json["keys"]
     refused = client.call("POST", "/keys", {"role": "client"}, key="admin-key")
     assert (refused.status, refused.json["error"][:9]) == (400, "llmClient")
+    absent = client.call("POST", "/keys", new | {"llmClient": "nope"}, key="admin-key")
+    assert (absent.status, "no LLMClient nope" in absent.json["error"]) == (404, True)
 
 
 def test_dead_letters_are_listed_and_redriven(client: Client) -> None:

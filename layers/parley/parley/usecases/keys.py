@@ -94,9 +94,9 @@ class Keys:
     ) -> tuple[ApiKey, str]:
         """A new key of the account, as stored, and the key itself: shown this once.
 
-        `client` is the llm_client of a client's key. It need not exist yet: until it does,
-        the key opens nothing. Raises Invalid for a user id or llm_client outside the form,
-        a role without what belongs to it, or a name over 100 characters.
+        `client` is the llm_client of a client's key. Raises Invalid for a user id or
+        llm_client outside the form, a role without what belongs to it, or a name over 100
+        characters, NotFound if there is no such llm_client.
         """
         principal.require_admin()
         _check_role(role, client)
@@ -117,11 +117,13 @@ class Keys:
         return await issue(self.keys, self.ids, key)
 
     async def _number(self, account: str, client: str) -> int:
-        """The number of the llm_client that has this name now; 0 if there is none."""
+        """The number of the llm_client that has this name now; 0 for no name."""
         if not client:
             return 0
         found = await self.resources.resource(account, Kind.LLM_CLIENT, client)
-        return found.number if found else 0
+        if found is None:
+            raise NotFound(f"there is no LLMClient {client}; apply it first")
+        return found.number
 
     async def token(self, principal: Principal, client: str, number: int) -> tuple[str, int]:
         """A key for the page of an llm_client: it may only chat there, and ends by itself.

@@ -311,7 +311,7 @@ BODY = (Invalid, TooLarge)
 ENDPOINTS = (
     Endpoint("GET", "/models", get_models, TAG, "Get the catalogue of models"),
     Endpoint("PUT", "/models", put_models, TAG, "Replace the catalogue", (*ADMIN, *BODY)),
-    Endpoint("POST", "/keys", create_key, TAG, "Create a key", (*ADMIN, *BODY)),
+    Endpoint("POST", "/keys", create_key, TAG, "Create a key", (*ADMIN, *BODY, NotFound)),
     Endpoint("GET", "/keys", list_keys, TAG, "List keys", ADMIN),
     Endpoint(
         "DELETE", "/keys/<key_id>", revoke_key, TAG, "Revoke a key", (*ADMIN, Invalid, NotFound)
