@@ -5,7 +5,6 @@ It is done with `parley bootstrap` and `parley apply`, as for a stack on AWS.
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,12 +39,14 @@ async def seed(stack_name: str, env: Mapping[str, str], provider: Provider, api:
 
     `env` makes AWS tools talk to the emulator. Raises StackError with what `parley` says.
     """
+    # Which stack is meant is said here; the caller's file may be of the one before.
+    env = {name: text for name, text in env.items() if not name.startswith("PARLEY_")}
     command = ["bootstrap", "--stack", stack_name, "--account", ACCOUNT, "--user-key"]
     command += ["--model-base-url", provider["base_url"], "--model-name", provider["model"]]
     made = await parley(command, {**env, "PARLEY_MODEL_KEY": provider["key"]})
     files = [word for name in EXAMPLES for word in ("--file", str(ROOT / "examples" / name))]
     access = {"PARLEY_API": api, "PARLEY_KEY": made["admin_key"]}
-    await parley(["apply", *files], os.environ | access)
+    await parley(["apply", *files], {**env, **access})
     return {"admin_key": made["admin_key"], "user_key": made["user_key"], "account": ACCOUNT}
 
 

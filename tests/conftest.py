@@ -8,7 +8,7 @@ import pytest
 
 from local.processes import delete_behind
 from local.stack import EMULATOR_PYTHON
-from tests.e2e.stack import Stack, described, running
+from tests.e2e.stack import Stack, described, make_room, running
 
 ON_THE_STACK = ("e2e", "emulator")
 STACK = pytest.StashKey[Stack]()
@@ -47,12 +47,15 @@ def stack(
     While you write tests: PARLEY_STACK names the file of a stack that runs already.
     """
     if given := os.environ.get("PARLEY_STACK"):
-        yield described(Path(given), Path(given))
+        found = described(Path(given), Path(given))
+        make_room(found)
+        yield found
         return
     if not EMULATOR_PYTHON.exists():
         pytest.skip("the emulator is not here; `make test` brings it")
     with running(tmp_path_factory.mktemp("stack")) as started:
         request.config.stash[STACK] = started
+        make_room(started)
         yield started
     if not request.session.testsfailed:
         delete_behind(started.home)

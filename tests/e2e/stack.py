@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 
 from local.emulator import ROOT_KEY, Aws, free_port
 from local.processes import function_processes
+from local.seed import EXAMPLES
 from tests.e2e.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +31,13 @@ PARAMETERS = {
     "SyncBudgetSeconds": "8",
 }
 SWEEP_EVERY = "1"
+# Goes on with the spec that the examples end with.
+ROOM = """
+  limits:
+    sessionTurnsPerMinute: 1000
+    addressTurnsPerMinute: 6000
+    clientTurnsPerMinute: 6000
+"""
 # A first build brings the layers' packages.
 START_SECONDS = 240
 END_SECONDS = 20
@@ -114,6 +123,22 @@ def running(directory: Path) -> Iterator[Stack]:
         end(process)
     assert process.returncode == 0, f"the stack did not end well:\n{log.read_text()}"
     assert not file.exists()
+
+
+def make_room(stack: Stack) -> None:
+    """Let the seeded llm_clients take as many turns a minute as the tests, all from one address."""
+    for name in EXAMPLES:
+        manifest = (ROOT / "examples" / name).read_text() + ROOM
+        answer = httpx.post(
+            f"{stack.api.replace('localhost', '127.0.0.1')}/api/v1/cli/apply/",
+            content=manifest.encode(),
+            headers={
+                "Authorization": f"Bearer {stack.admin_key}",
+                "Content-Type": "application/yaml",
+            },
+            timeout=40,
+        )
+        assert answer.status_code == 200, answer.text
 
 
 def described(file: Path, log: Path) -> Stack:
