@@ -28,8 +28,8 @@ Generated from the models (`python -m parley.wire.manifests.reference > docs/man
   `""` and `"None"` are read as null. `status` is read-only: `describe` tells it, `apply` ignores
   it.
 - **needed** fields must be there; one inside of a mapping that is not needed, once the mapping is.
-  `spec` must be there for an LLMClient, a Plugin, a Provider, a Secret and a Model; that of an LLMClient
-  may be `{}`.
+  `spec` must be there for an LLMClient, a Plugin, a Provider, a Secret and a Model; that of an
+  LLMClient may be `{}`.
 - Of YAML only what JSON can say is read: no anchors, no duplicate keys, `no` and `2027-01-31` are
   texts. A call takes at most 100 documents and 1 MB, a `spec` 256 KB.
 - `Chatbot` is the older name of `LLMClient`. `SqlPlugin` and `ApiPlugin` are not supported.
