@@ -233,7 +233,9 @@ def _answer(response: httpx.Response) -> Json:
         if body is None:
             raise Refused(f"{response.request.url.host} answered something that is no JSON object")
         return body
-    raise error_of(response.status_code)(_refusal(response))
+    error = error_of(response.status_code)(_refusal(response))
+    error.status = response.status_code
+    raise error
 
 
 def error_of(status: int) -> type[CliError]:

@@ -13,6 +13,7 @@ class CliError(Exception):
     """An end of a command that its user can act on; `code` is the exit code."""
 
     code = REFUSED
+    status = 0  # of the HTTP answer that it stands for
 
 
 class Refused(CliError):

@@ -119,7 +119,7 @@ def test_what_is_wrong_is_told_with_its_file_and_nothing_is_written(run, write):
     write("all/a.yaml", f"---{PLUGIN}---{PLUGIN.replace('catalog', 'other')}---\n")
     wrong = write("all/b.yaml", CLIENT.replace("appName", "appNaem"))
     refused = run("apply", "-f", str(Path(wrong).parent))
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert f"{wrong} (LLMClient academy): spec.config.appNaem: " in refused.stderr
     assert "appName" in refused.stderr
     assert run("describe", "Plugin", "catalog").exit_code == 4
@@ -226,7 +226,7 @@ def test_an_unknown_kind_is_not_found_and_users_may_not_apply(run):
     assert (refused.exit_code, "admin" in refused.stderr) == (1, True)
 
 
-@pytest.mark.parametrize(("text", "code"), [("a: [", 1), ("", 1), (None, 2)])
+@pytest.mark.parametrize(("text", "code"), [("a: [", 2), ("", 2), (None, 2)])
 def test_what_is_no_manifest_is_refused(run, write, text, code):
     file = "absent.yaml" if text is None else write("one.yaml", text)
     assert run("apply", "-f", file).exit_code == code

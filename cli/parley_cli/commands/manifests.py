@@ -57,7 +57,9 @@ def apply(
     try:
         answer = api_of(ctx).apply(joined(sources), dry_run=dry_run)
     except Refused as error:
-        raise Refused(in_file(str(error), sources)) from None
+        words = in_file(str(error), sources)
+        # What was typed, or rather written, makes no sense.
+        raise (Usage if error.status == 400 else Refused)(words) from None
     data = answer.get("data") or {}
     if json_:
         output.result(data)
