@@ -603,7 +603,7 @@ SESSIONS = [
         "no such session",
         body=said(session_key=WRONG),
     ),
-    of_host("reading a session without its key", 400, MALFORMED, method="GET"),
+    of_host("reading a session without its key", 400, "session_key is needed", method="GET"),
     of_host(
         "reading one that does not exist",
         404,

@@ -64,7 +64,9 @@ def session_principal(thread: Thread, key_hash: str = "") -> Principal:
 
 
 def checked_session_key(key: str) -> str:
-    """The key, in lower case; raises Invalid unless it is 64 hex digits."""
+    """The key, in lower case; raises Invalid unless there is one of 64 hex digits."""
+    if not key:
+        raise Invalid("session_key is needed")
     if not SESSION_KEY.fullmatch(key):
         raise Invalid("session_key must be 64 hexadecimal digits")
     return key.lower()
