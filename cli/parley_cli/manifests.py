@@ -42,9 +42,19 @@ def read_sources(names: Sequence[str]) -> list[Source]:
     manifests, such as a catalogue of models, are left out there. Raises Usage.
     """
     sources = [source for name in names for source in _of(name)]
+    for source in sources:
+        _check_content(source)
     if not sources:
         raise Usage(f"there are no manifests in {', '.join(names)}")
     return sorted(sources, key=lambda source: source.rank)
+
+
+def _check_content(source: Source) -> None:
+    """Raise Usage for what is no manifest at all, with the file's name."""
+    if not source.text.strip():
+        raise Usage(f"{source.name} is empty")
+    if re.match(r"(\s*(#.*)?\n)*models:", source.text):
+        raise Usage(f"{source.name} is a catalogue of models: parley models apply -f {source.name}")
 
 
 def _of(name: str) -> list[Source]:

@@ -244,3 +244,12 @@ def test_a_document_of_the_whole_is_told_by_its_file(write):
     assert in_file("document 2: x; document 3: y", sources) == (
         f"{files[0]}, document 2: x; {files[1]}: y"
     )
+
+
+def test_what_was_meant_is_said_of_what_is_no_manifest(run, write):
+    empty = run("apply", "-f", write("empty.yaml", "\n"))
+    assert (empty.exit_code, "empty.yaml is empty" in " ".join(empty.stderr.split())) == (2, True)
+    models = run("apply", "-f", write("models.yaml", "# all\n\nmodels:\n  - id: a\n"))
+    assert (models.exit_code, "parley models apply -f" in models.stderr) == (2, True)
+    together = run("apply", "-f", write("one.yaml", PLUGIN + CLIENT))
+    assert (together.exit_code, "`---`" in together.stderr) == (2, True)

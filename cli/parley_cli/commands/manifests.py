@@ -58,6 +58,8 @@ def apply(
         answer = api_of(ctx).apply(joined(sources), dry_run=dry_run)
     except Refused as error:
         words = in_file(str(error), sources)
+        if "the key 'apiVersion' is there twice" in words:
+            words += "; several manifests in a file need a line `---` between them"
         # What was typed, or rather written, makes no sense.
         raise (Usage if error.status == 400 else Refused)(words) from None
     data = answer.get("data") or {}
