@@ -391,6 +391,7 @@ def test_a_turn_that_failed_can_be_tried_again(client: ChatClient) -> None:
     again = {"session_key": key, "prompt_id": prompt["id"]}
     body = told(client.at("POST", "/prompt/retry", again))
     assert (body["status"], body["smarter"]["prompt"]["status"]) == (202, "scheduled")
+    assert body["smarter"]["messages"][-1]["content"] == "I am trying again."
     client.drain()
     messages = client.at("GET", f"/chat?session_key={key}").json["data"]["messages"]
     assert messages[-1]["content"] == "An answer."

@@ -33,6 +33,7 @@ from parley.wire.smarter.shapes import (
     intro_items,
 )
 from parley.wire.smarter.text import as_meant
+from parley.wire.smarter.words import TRYING_AGAIN
 
 MESSAGES_CAP = 2000
 # Not the caller's program but the person in front of it is to know: 200 with a message.
@@ -215,7 +216,7 @@ async def retry_turn(
         return refused(call, key, "", error)
     call.observer.accepted(prompt)
     session = await chats.sessions.require(call.client, key)
-    return enveloped(call, Turned(session, prompt), "")
+    return enveloped(call, Turned(session, prompt), "", TRYING_AGAIN)
 
 
 TAG = "chat"

@@ -20,7 +20,7 @@ from parley.wire.smarter.shapes import (
     chat_items,
     notice,
 )
-from parley.wire.smarter.words import BUSY, TOO_MANY_OPEN, told, used
+from parley.wire.smarter.words import BUSY, STILL_WORKING, TOO_MANY_OPEN, told, used
 
 THING = "LLMClient"
 FAILED_ID = "error_response"
@@ -46,13 +46,20 @@ class ChatAnswer(TypedDict):
     metadata: Metadata
 
 
-def enveloped(call: ChatCall, turned: Turned, text: str) -> ChatAnswer:
-    """The answer that a turn has, or what is to be said as long as, or because, it has none."""
-    status, body = body_of(call, turned, text)
+def enveloped(
+    call: ChatCall, turned: Turned, text: str, working: str = STILL_WORKING
+) -> ChatAnswer:
+    """The answer that a turn has, or what is to be said because it has none.
+
+    `working` is said as long as there may be one.
+    """
+    status, body = body_of(call, turned, text, working)
     return _envelope(call, status, body)
 
 
-def body_of(call: ChatCall, turned: Turned, text: str) -> tuple[int, Json]:
+def body_of(
+    call: ChatCall, turned: Turned, text: str, working: str = STILL_WORKING
+) -> tuple[int, Json]:
     """The status and the body of a turn."""
     prompt, answer = turned.prompt, turned.answer
     stored = [m for m in (turned.question, *turned.rounds, answer) if m]
@@ -62,7 +69,7 @@ def body_of(call: ChatCall, turned: Turned, text: str) -> tuple[int, Json]:
     ]
     status = 200
     if answer is None or answer.partial:
-        role, words, status = told(prompt)
+        role, words, status = told(prompt, working)
         new.append(notice(f"{role}_{prompt.id}.{prompt.turn}", role, words))
     calls = called(turned.rounds, prompt.turn)
     tools = [notice(f"tool_{one.id}", "smarter", used(one)) for one in calls]

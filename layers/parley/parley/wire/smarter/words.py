@@ -9,6 +9,7 @@ STILL_WORKING = (
     "This answer takes longer than usual. It goes on without you: "
     "come back in a moment, or reload, to see it."
 )
+TRYING_AGAIN = "I am trying again."
 STOPPED = "This answer was stopped."
 BUSY = "The service is busy just now. Please send your message again in a moment."
 TOO_MANY_OPEN = (
@@ -58,11 +59,13 @@ def used(call: ToolCall) -> str:
     return f"Used {name}." if call.outcome == "ok" else f"Tried {name}, which failed."
 
 
-def told(prompt: Prompt) -> tuple[Literal["smarter", "smarter_error"], str, int]:
+def told(
+    prompt: Prompt, working: str = STILL_WORKING
+) -> tuple[Literal["smarter", "smarter_error"], str, int]:
     """Role, text and status of what is said of a turn without an answer."""
     if prompt.status is Status.CANCELED:
         return "smarter", STOPPED, 200
     if not prompt.status.terminal:
-        return "smarter", STILL_WORKING, 202
+        return "smarter", working, 202
     text, status = TOLD.get(prompt.error_code, (OTHERWISE, 502))
     return "smarter_error", text, status
