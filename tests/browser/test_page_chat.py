@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from parley.wire.page import LOCAL_ORIGINS
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenWindow
@@ -276,7 +277,8 @@ def test_the_page_may_load_and_be_framed_by_nothing_else(
     directives = dict(one.strip().partition(" ")[::2] for one in policy.split(";"))
     assert directives["default-src"] == "'none'"
     assert directives["script-src"] == "'self'"
-    assert directives["frame-ancestors"] == "'self'"
+    # And by the sites of this machine, where the API is as well.
+    assert set(directives["frame-ancestors"].split()) == {"'self'", *LOCAL_ORIGINS}
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
     Ours(window).ready()
