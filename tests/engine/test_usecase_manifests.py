@@ -534,9 +534,11 @@ async def test_a_namesake_of_a_deleted_llm_client_has_none_of_its_keys(world: De
     assert [await chats(world, key_), await chats(world, token)] == [False, False]
 
 
-async def test_a_key_may_be_made_before_its_llm_client(world: Described) -> None:
-    _, key_ = await world.keys.create(ADMIN, "", KeyRole.CLIENT, "", "adviser")
+async def test_a_client_key_is_made_for_an_llm_client_that_is_there(world: Described) -> None:
+    with pytest.raises(NotFound):
+        await world.keys.create(ADMIN, "", KeyRole.CLIENT, "", "adviser")
     await world.apply(client(config={"deployed": True}))
+    _, key_ = await world.keys.create(ADMIN, "", KeyRole.CLIENT, "", "adviser")
     assert await chats(world, key_)
 
 
