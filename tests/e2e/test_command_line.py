@@ -243,8 +243,11 @@ def test_an_example_of_each_kind_is_one_that_can_be_applied(
 
 def test_the_examples_are_there_from_the_start(parley_admin: Parley) -> None:
     directory = Path(__file__).parents[2] / "examples"
-    told = parley_admin("apply", "-f", str(directory), "--dry-run").out
-    assert {line.rsplit(" ", 1)[1] for line in told.splitlines()} == {"unchanged"}
+    told = parley_admin.json("apply", "-f", str(directory), "--dry-run")
+    # The tests have given them room for more turns; nothing else differs.
+    changed = {path for report in told["reports"] for path in report.get("changed", ())}
+    assert {report["outcome"] for report in told["reports"]} <= {"changed", "unchanged"}
+    assert {path.rpartition(".")[0] for path in changed} == {"spec.limits"}
 
 
 def test_chat_answers_and_goes_on_with_its_session(parley: Parley, word: str) -> None:
