@@ -13,6 +13,7 @@ from unittest.mock import patch
 from parley import assembly, assembly_runner
 from parley.adapters.memory import (
     MemoryAccounts,
+    MemoryChat,
     MemoryPrompts,
     MemoryState,
     MemorySubscribers,
@@ -167,6 +168,8 @@ def _parts(publisher: Publisher, call_seconds: float) -> tuple[Parts, Queue, Mem
         subscribers=subscribed,
         keys=keys,
         catalogues=catalogues,
+        resources=port(accounts.resources),
+        chat=port(MemoryChat()),
         queues=None,  # type: ignore[arg-type] # nothing here goes to SQS
         wake_ups=port(queue),
         publisher=publisher,
