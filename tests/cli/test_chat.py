@@ -51,7 +51,7 @@ def test_a_message_is_posted_as_it_is_and_its_answer_printed(run: Run, api: Fake
 
 def test_a_question_is_read_from_a_pipe(run: Run, api: FakeApi):
     assert ok(run("chat", "stackademy", input="Which courses?\n")).stdout == "Hello world\n"
-    assert api.chat.posted[0]["messages"][-1]["content"] == "Which courses?\n"
+    assert api.chat.posted[0]["messages"][-1]["content"] == "Which courses?"
 
 
 def test_the_socket_is_opened_with_the_sessions_key_and_ones_own(run: Run, api: FakeApi):

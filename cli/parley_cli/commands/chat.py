@@ -59,7 +59,8 @@ def chat(
     if interactive and json_:
         raise Usage("--json needs --message, or a question on stdin")
     if not message and not interactive:
-        message = sys.stdin.buffer.read().decode(errors="replace")
+        # The last line's end is the pipe's, not the question's.
+        message = sys.stdin.buffer.read().decode(errors="replace").rstrip("\n")
     if not interactive and not message.strip():
         raise Usage("there is nothing to say: the message is blank")
     chatting = _conversation(api_of(ctx), output, name)
