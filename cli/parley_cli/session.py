@@ -1,6 +1,7 @@
 """What all commands share: the app that turns errors into exit codes, and the options."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from typer.core import TyperGroup
 
 from parley_cli.api import Api
 from parley_cli.config import LOCAL_STACK, Target, load_target
-from parley_cli.errors import INTERRUPTED, USAGE, CliError
+from parley_cli.errors import INTERRUPTED, USAGE, CliError, Usage
 from parley_cli.output import Output
 
 
@@ -78,6 +79,15 @@ def api_of(ctx: typer.Context) -> Api:
     """The API with its key, closed when the command is over."""
     api: Api = ctx.with_resource(Api(target_of(ctx)))
     return api
+
+
+def confirm_deletion(output: Output, question: str, *, yes: bool) -> None:
+    """Ask a person, unless `yes` was said; raises Usage where there is nobody to ask."""
+    if yes:
+        return
+    if output.json or not sys.stdin.isatty():
+        raise Usage("deleting cannot be undone: say --yes")
+    typer.confirm(question, abort=True)
 
 
 def group(help_: str) -> typer.Typer:

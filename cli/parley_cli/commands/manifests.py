@@ -12,7 +12,7 @@ from parley_cli.api import Json
 from parley_cli.errors import Refused, Usage
 from parley_cli.manifests import in_file, joined, read_sources
 from parley_cli.output import Output, age
-from parley_cli.session import After, JsonOption, Limit, api_of, output_of
+from parley_cli.session import After, JsonOption, Limit, api_of, confirm_deletion, output_of
 
 KINDS = "LLMClient, Plugin, ApiKey, Secret, Provider, Model, User, Account"
 Kind = Annotated[
@@ -209,10 +209,7 @@ def delete(
     """Delete something; an ApiKey is revoked. Refused while something else names it."""
     output = output_of(ctx)
     api = api_of(ctx)
-    if not yes:
-        if json_ or not sys.stdin.isatty():
-            raise Usage("deleting cannot be undone: say --yes")
-        typer.confirm(f"Delete {kind} {name} for good?", abort=True)
+    confirm_deletion(output, f"Delete {kind} {name} for good?", yes=yes)
     answer = api.of_kind("delete", kind, {"name": name})
     if json_:
         output.result(answer.get("data") or {})

@@ -1,7 +1,6 @@
 """`parley sessions`: what people have said to the account's llm_clients. For admins."""
 
 import re
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -9,8 +8,8 @@ import typer
 
 from parley_cli.api import Api, Json
 from parley_cli.errors import Usage
-from parley_cli.output import Output, age, clock_time, one_line
-from parley_cli.session import After, JsonOption, Limit, api_of, group, output_of
+from parley_cli.output import age, clock_time, one_line
+from parley_cli.session import After, JsonOption, Limit, api_of, confirm_deletion, group, output_of
 from parley_cli.transcript import write_transcript
 
 Id = Annotated[str, typer.Argument(help="The session's id, not its key.", metavar="ID")]
@@ -107,19 +106,13 @@ def delete(
     output = output_of(ctx)
     api = api_of(ctx)
     session: Json = api.session(session_id).get("session") or {}
-    _confirm(output, f"Delete {one_line(str(session.get('title')), 60)!r} for good?", yes=yes)
+    confirm_deletion(
+        output, f"Delete {one_line(str(session.get('title')), 60)!r} for good?", yes=yes
+    )
     api.delete_session(session_id)
     if json_:
         output.result({"deleted": session_id})
     output.say("deleted")
-
-
-def _confirm(output: Output, question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if output.json or not sys.stdin.isatty():
-        raise Usage("deleting cannot be undone: say --yes")
-    typer.confirm(question, abort=True)
 
 
 @app.command(
@@ -162,7 +155,7 @@ def purge(
     told = f"{found['matched']} of {found['examined']} sessions {which}were not used for "
     output.say(f"{told}{older_than}")
     if found["matched"] and not dry_run:
-        _confirm(output, f"Delete these {found['matched']} for good?", yes=yes)
+        confirm_deletion(output, f"Delete these {found['matched']} for good?", yes=yes)
         total = found["matched"]
         with output.waiting("deleting") as waiting:
             found = _walk(

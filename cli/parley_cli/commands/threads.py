@@ -1,6 +1,5 @@
 """`parley threads`: conversations, and following one live."""
 
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,10 +7,10 @@ from typing import Annotated
 import typer
 
 from parley_cli.api import Api, Json
-from parley_cli.errors import NotFound, Usage
+from parley_cli.errors import NotFound
 from parley_cli.follow import Follower
 from parley_cli.output import Output, age, one_line, tool_line
-from parley_cli.session import After, JsonOption, Limit, api_of, group, output_of
+from parley_cli.session import After, JsonOption, Limit, api_of, confirm_deletion, group, output_of
 from parley_cli.transcript import write_transcript
 from parley_cli.view import CaughtUp, Event, Restarted, Said, State, Text, ThreadView, Tool, Unheard
 from parley_cli.waiting import answer_of, next_attempt
@@ -84,10 +83,9 @@ def delete(
     output = output_of(ctx)
     api = api_of(ctx)
     thread = api.thread(thread_id)
-    if not yes:
-        if json_ or not sys.stdin.isatty():
-            raise Usage("deleting cannot be undone: say --yes")
-        typer.confirm(f"Delete {one_line(str(thread.get('title')), 60)!r} for good?", abort=True)
+    confirm_deletion(
+        output, f"Delete {one_line(str(thread.get('title')), 60)!r} for good?", yes=yes
+    )
     api.delete_thread(thread_id)
     if json_:
         output.result({"deleted": thread_id})
