@@ -12,11 +12,11 @@ from parley.core.errors import NotFound, TransitionRefused, Unavailable
 from parley.core.prompt import Prompt, Status
 from parley.core.thread import ANSWER
 from parley.ports import DeadLetter, WakeUp
-from parley.usecases.observing import Silent
 from parley.usecases.run import Again, Done
 
 from tests.fakes.chaos import AFTER, BEFORE, killed
 from tests.fakes.clock import settle
+from tests.fakes.observer import Silent
 from tests.fakes.provider import SHORT, SILENT, Bug, End, Fail, Say, Wait
 from tests.fakes.publisher import Fate
 from tests.fakes.world import ACCOUNT, ADMIN, USER, World

@@ -28,7 +28,6 @@ from parley.usecases.dead_letters import Redrive
 from parley.usecases.ending import Ending
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate, Keys
-from parley.usecases.observing import Silent
 from parley.usecases.read import ReadPrompts
 from parley.usecases.run import Again, Done, Run
 from parley.usecases.setups import Setups
@@ -37,6 +36,7 @@ from parley.usecases.sweep import Sweep
 
 from tests.fakes.chaos import Actor, Chaos, Conductor, start
 from tests.fakes.clock import FakeIds, VirtualClock
+from tests.fakes.observer import Silent
 from tests.fakes.provider import FakeSecrets, ScriptedProvider
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.queue import FakeDeadLetters, FakeQueue

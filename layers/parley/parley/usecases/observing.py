@@ -28,25 +28,3 @@ class Observer(Protocol):
 
     def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
         """Followers of an attempt could not be served, for a reason nobody foresaw."""
-
-
-class Silent:
-    """An observer for tests that do not look at what is told."""
-
-    def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
-        pass
-
-    def attempted(self, prompt: Prompt, attempt: "Attempt", verdict: "Verdict", now: int) -> None:
-        pass
-
-    def completed(self, prompt: Prompt) -> None:
-        pass
-
-    def lease_lost(self, prompt: Prompt) -> None:
-        pass
-
-    def abandoned(self, prompt: Prompt) -> None:
-        pass
-
-    def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
-        pass

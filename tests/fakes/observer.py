@@ -1,0 +1,26 @@
+"""An observer for tests that do not look at what is told."""
+
+from parley.core.prompt import OpenTurn, Prompt
+from parley.usecases.attempt import Attempt, Verdict
+
+
+class Silent:
+    """An observer for tests that do not look at what is told."""
+
+    def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
+        pass
+
+    def attempted(self, prompt: Prompt, attempt: Attempt, verdict: Verdict, now: int) -> None:
+        pass
+
+    def completed(self, prompt: Prompt) -> None:
+        pass
+
+    def lease_lost(self, prompt: Prompt) -> None:
+        pass
+
+    def abandoned(self, prompt: Prompt) -> None:
+        pass
+
+    def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
+        pass
