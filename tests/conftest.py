@@ -12,24 +12,14 @@ from tests.e2e.stack import Stack, described, make_room, running
 
 ON_THE_STACK = ("e2e", "emulator")
 STACK = pytest.StashKey[Stack]()
-BROWSER = Path(__file__).parent / "browser"
-WAITING = {"test_isolation_chat.py"}
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the stack comes last.
-
-    With pytest-xdist (--dist loadgroup) it goes to two workers, each with a stack of its own:
-    one has the browser, for while playwright runs, no test may start an event loop, and what
-    waits most.
-    """
+    """What needs the stack comes last, and may speak to it."""
     for item in items:
         if needs_stack(item):
-            in_browser = BROWSER in item.path.parents or item.path.name in WAITING
-            group = "browser's stack" if in_browser else "stack"
-            item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
     items.sort(key=needs_stack)
 
@@ -42,7 +32,7 @@ def needs_stack(item: pytest.Item) -> bool:
 def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """The local stack, started for the first test that asks for it.
+    """The local stack, started for the first test that asks for it; each worker has its own.
 
     While you write tests: PARLEY_STACK names the file of a stack that runs already.
     """

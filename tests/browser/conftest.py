@@ -1,7 +1,6 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from tests.browser.window import Window
 from tests.e2e.conftest import _fast_model, model, word  # noqa: F401
 from tests.e2e.stack import Stack
 
-HERE = Path(__file__).parent
 PICTURES = LOCAL / "screenshots"
 # What a condition may take on two busy cores; nothing waits that long when all is well.
 PATIENCE_MS = 30_000
@@ -27,10 +25,8 @@ DESKTOP = {"width": 1280, "height": 800}
 OpenWindow = Callable[..., Window]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture(scope="package")
@@ -98,7 +94,7 @@ def open_window(
 @pytest.fixture(scope="package")
 def component_origin() -> Iterator[str]:
     """Somebody's site with the published component on it, on its developer's machine."""
-    with serving(ui_chat.build()) as port:
+    with serving(ui_chat.built()) as port:
         yield f"http://localhost:{port}"
 
 

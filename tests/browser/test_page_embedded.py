@@ -52,7 +52,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]
     """The directory of the shop's pages, and the port that they are served on."""
     certificate = self_signed(tmp_path_factory.mktemp("certificate"), "shop.test")
     directory = tmp_path_factory.mktemp("shop")
-    (directory / "production").symlink_to(ui_chat.build() / "production")
+    (directory / "production").symlink_to(ui_chat.built() / "production")
     with serving(directory, certificate) as port:
         yield directory, port
 

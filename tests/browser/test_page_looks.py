@@ -80,7 +80,6 @@ spec:
 @pytest.fixture(scope="module")
 def axe() -> str:
     """The source of axe-core, which finds what a screen reader or weak eyes would stumble over."""
-    ui_chat.build()
     return (ui_chat.PROJECT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 

@@ -14,11 +14,9 @@ Run = Callable[..., Result]
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """These tests speak to servers of their own, and to nothing beyond this machine."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+    item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
 
 
 @pytest.fixture

@@ -14,16 +14,13 @@ from tests.e2e.queues import Queues
 from tests.e2e.sockets import Heard, Socket, following
 from tests.e2e.stack import BIN, Stack
 
-HERE = Path(__file__).parent
 OTHER_ACCOUNT = "2718-2818-2845"
 
 Follow = Callable[..., Socket]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture

@@ -2,13 +2,8 @@
 
 import pytest
 
-from tests.e2e.node import CLIENTS, install, run_node
+from tests.e2e.node import CLIENTS, run_node
 from tests.e2e.stack import Stack
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _installed() -> None:
-    install()
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in CLIENTS.glob("*.test.mjs")))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.node import install, run_node
+from tests.e2e.node import run_node
 from tests.e2e.stack import ROOT, Stack
 
 README = (ROOT / "README.md").read_text()
@@ -73,7 +73,6 @@ def test_the_command_line_finds_the_local_stack_as_the_readme_says(
 
 
 def test_the_published_client_gets_an_answer_as_the_readme_says(stack: Stack) -> None:
-    install()
     (block,) = blocks("js", "@openorch/client")
     program = f"{block}\nconsole.log(answer, prompt.status);".replace(PORT, stack.api)
 
