@@ -1,12 +1,58 @@
-"""What the use cases need of accounts' resources, of chat's own figures, and of tools."""
+"""What belongs to an account: its keys, its catalogue of models, its resources, its secrets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from parley.core.plugin import StaticPlugin
+from parley.core.access import ApiKey
+from parley.core.model import Catalogue
 from parley.core.resource import Kind, Resource
-from parley.ports.pipeline import Page
+from parley.ports.pages import Page
+
+
+class KeyStore(Protocol):
+    """API keys, accounts and users."""
+
+    async def create_account(self, account: str, name: str, now: int) -> None:
+        """Raises Conflict if it exists."""
+
+    async def accounts(self) -> Sequence[tuple[str, str, int]]:
+        """Number, name and time of creation (ms) of every account, oldest first.
+
+        For operators with access to the table; no call of the API asks for it.
+        """
+
+    async def put_key(self, key: ApiKey) -> None:
+        """Store a new key by its hash, and in its account's list."""
+
+    async def key(self, hash_: str) -> ApiKey | None:
+        """A key by its hash, revoked ones included."""
+
+    async def keys(self, account: str) -> Sequence[ApiKey]:
+        """The keys of an account, oldest first."""
+
+    async def revoke_key(self, account: str, key_id: str, now: int) -> ApiKey | None:
+        """Mark revoked; None if the account has no such key."""
+
+
+class CatalogueStore(Protocol):
+    """The models of an account."""
+
+    async def catalogue(self, account: str) -> Catalogue:
+        """Empty if none was put."""
+
+    async def put_catalogue(self, account: str, catalogue: Catalogue) -> None:
+        """Replace the whole, its version becoming one more.
+
+        Conditional on the stored version being `catalogue.version`; raises
+        TransitionRefused otherwise.
+        """
+
+    async def with_client(
+        self, account: str, client: str, plugins: Sequence[str] = ()
+    ) -> tuple[Catalogue, Resource | None, Sequence[Resource]]:
+        """The catalogue, the LLMClient of this name if any, and those Plugins (at most 98)
+        of these names that there are; one consistent read.
+        """
 
 
 class ResourceStore(Protocol):
@@ -45,33 +91,6 @@ class ResourceStore(Protocol):
         """Delete it; absent is a success. Its number is not used again."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnCounts:
-    """Which bound of an llm_client's minute a turn met, if any."""
-
-    client_full: bool = False
-    address_full: bool = False
-
-
-class ChatStore(Protocol):
-    """What chat keeps besides its threads."""
-
-    async def count_turn(
-        self, account: str, client: str, address: str, minute: int, caps: tuple[int, int]
-    ) -> TurnCounts:
-        """Count a turn of a minute, unless a bound is met.
-
-        `address` is one of at most 1024 groups of addresses, three hex digits. `caps`
-        are those of the llm_client and of one address. One conditional write.
-        """
-
-    async def sticky(self, account: str, id_: str, fresh: str, now: int, *, renew: bool) -> str:
-        """The random text kept under an id for 24 h: the stored one, else `fresh`, stored now.
-
-        `renew` stores `fresh` in any case.
-        """
-
-
 class SecretStore(Protocol):
     """Where secrets are put; they are read through `Secrets` by the runner alone."""
 
@@ -80,21 +99,3 @@ class SecretStore(Protocol):
 
     async def delete_secret(self, account: str, name: str) -> None:
         """Absent is a success."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What the model is told (JSON text), and whether the call did what it should."""
-
-    text: str
-    failed: bool = False
-
-
-class Tools(Protocol):
-    """What the model may call."""
-
-    async def call(self, name: str, arguments: str, plugins: Sequence[StaticPlugin]) -> ToolResult:
-        """Call a function or a plugin with the model's JSON text; raises nothing.
-
-        What goes wrong is a result: the model is told.
-        """
