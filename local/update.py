@@ -14,8 +14,9 @@ from typing import Any
 
 from local.deployment import LOCAL, build, built, deploy, locked
 from local.emulator import Aws, forget_aws_settings
+from local.options import read_parameters
 from local.processes import StackError
-from local.stack import Progress, read_parameters
+from local.report import Progress
 
 
 async def update(stack: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """What `make run` prints works as it is printed, whatever the port."""
 
 from local.deployment import LOCAL
-from local.stack import read_options, summary
+from local.options import read_options
+from local.report import summary
 
 STACK = {"api": "http://localhost:1", "websocket": "ws://localhost:1/ws", "account": "3"}
 STACK |= {"user_key": "user's", "admin_key": "admin's"}
