@@ -24,6 +24,7 @@ from parley.core.prompt import UNFINISHED, Status
 from parley.core.thread import Message
 from parley.ports import Connection, LiveText, PromptQuery, Subscriber, ThreadChanges
 
+from tests.budgets.meter import metered
 from tests.conformance.material import (
     ACCOUNT,
     LEASE,
@@ -34,7 +35,6 @@ from tests.conformance.material import (
     claimed,
     question_of,
 )
-from tests.conformance.meter import metered
 from tests.conformance.stores import START, Stores, dynamo_stores, moto_client, new_table
 
 NOW = START + 10_000
@@ -268,7 +268,7 @@ async def test_a_list_that_filters_much_out_stops_with_a_cursor(
 
 
 async def test_what_others_have_waiting_counts_as_examined(
-    stores: Stores, client: Any, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("parley.adapters.dynamodb_prompt_reads.EXAMINED", 8)
     for number in range(20):
@@ -280,9 +280,9 @@ async def test_what_others_have_waiting_counts_as_examined(
     found: list[str] = []
     after, pages = "", 0
     while pages == 0 or after:
-        with metered(client) as meter:
+        with metered() as bill:
             page = await stores.prompts.prompts(replace(query, after=after))
-        assert meter.calls["Query"] <= 3, "one call reads a bounded part of everybody's turns"
+        assert bill.by_operation["query"] <= 3, "one call reads a bounded part of everybody's turns"
         found += [prompt.id for prompt in page.items]
         after, pages = page.after, pages + 1
     assert found == ["p19"]
@@ -300,7 +300,7 @@ async def test_what_others_have_waiting_counts_as_examined(
     ],
 )
 async def test_a_count_examines_no_more_than_its_bound(
-    stores: Stores, client: Any, monkeypatch: pytest.MonkeyPatch, query: PromptQuery
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, query: PromptQuery
 ) -> None:
     for number in range(12):
         await accepted(stores, a_prompt(f"p{number}", f"t{number}", user_id="bob"))
@@ -309,21 +309,21 @@ async def test_a_count_examines_no_more_than_its_bound(
     table = stores.prompts._table  # type: ignore[attr-defined]
     asked = table._query
     monkeypatch.setattr(table, "_query", lambda span, _: asked(span, 4))
-    with metered(client) as meter:
+    with metered() as bill:
         assert await stores.prompts.count_prompts(query, 1000) == 0
-    assert meter.calls["Query"] <= 2
-    with metered(client) as meter:
+    assert bill.by_operation["query"] <= 2
+    with metered() as bill:
         await stores.prompts.count_by_status(query, 1000)
-    assert meter.calls["Query"] <= 2
+    assert bill.by_operation["query"] <= 2
 
 
-async def test_a_count_goes_through_all_pages_up_to_its_cap(stores: Stores, client: Any) -> None:
+async def test_a_count_goes_through_all_pages_up_to_its_cap(stores: Stores) -> None:
     for number in range(12):
         await accepted(stores, a_prompt(f"p{number}", f"t{number}"))
 
-    with metered(client) as meter:
+    with metered() as bill:
         assert await stores.prompts.count_prompts(PromptQuery(ACCOUNT, "ann"), 5) == 5
-    assert meter.calls == {"Query": 1}
+    assert bill.by_operation == {"query": 1}
 
 
 def overtake(stores: Stores, store: Any, meanwhile: Any, times: int = 1) -> None:

@@ -1,8 +1,7 @@
 """Counts every call to AWS that the adapters make, and the units that DynamoDB bills for it.
 
-Write units are worked out as in the stores' own budgets (`tests.conformance.meter`). Read units:
-one per started 4 KB of what a call examined, whatever it then left out; half of that when the
-read is not consistent, as those of an index are.
+A refused write is billed like one that changes nothing. What a call read is what it examined,
+whatever it then left out; half of that when the read is not consistent, as those of an index are.
 """
 
 from collections import Counter
@@ -16,10 +15,8 @@ from unittest.mock import patch
 import boto3
 from parley.adapters.aws import AwsCalls
 
-from tests.conformance.meter import entry_of, index_units, item_bytes, units
+from tests.budgets.units import RawItem, entry_of, index_units, item_bytes, read_units, write_units
 
-Raw = dict[str, Any]
-READ_BYTES = 4096
 POST = "post_to_connection"
 # Expressions that decide what comes back, but not what is read.
 AFTERWARDS = ("FilterExpression", "ProjectionExpression", "Select")
@@ -27,12 +24,22 @@ AFTERWARDS = ("FilterExpression", "ProjectionExpression", "Select")
 
 @dataclass(frozen=True)
 class Call:
-    """One call: what it was, its units, the bytes of the frame or message that it sent."""
+    """One call: what it was, its units, the bytes of the frame or message that it sent.
+
+    `items` and `entries` are the write units of items and of the indexes' entries, `largest`
+    the size of the largest item that it wrote, before or after.
+    """
 
     operation: str
-    writes: int = 0
+    items: int = 0
+    entries: int = 0
     reads: float = 0
     sent: int = 0
+    largest: int = 0
+
+    @property
+    def writes(self) -> int:
+        return self.items + self.entries
 
 
 @dataclass
@@ -62,24 +69,38 @@ class Bill:
         """Calls, write units, read units."""
         return len(self.calls), self.writes, self.reads
 
+    @property
+    def written(self) -> tuple[int, int, int]:
+        """Calls, write units of items, write units of the indexes' entries."""
+        items = sum(call.items for call in self.calls)
+        return len(self.calls), items, self.writes - items
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest item that was written, before or after."""
+        return max((call.largest for call in self.calls), default=0)
+
     def __add__(self, other: "Bill") -> "Bill":
         return Bill(self.calls + other.calls)
 
 
 class Meter:
-    """Collects calls; `bill()` gives those made within a `with`."""
+    """Collects calls; `bill()` gives those made within a `with`.
 
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self.largest = 0
+    `clients` are used in place of those that the adapters would make.
+    """
+
+    def __init__(self, clients: Sequence[Any] = ()) -> None:
+        self.total = Bill()
+        self._clients = clients
 
     @contextmanager
     def bill(self) -> Iterator[Bill]:
-        start, bill = len(self.calls), Bill()
+        start, bill = len(self.total.calls), Bill()
         try:
             yield bill
         finally:
-            bill.calls = self.calls[start:]
+            bill.calls = self.total.calls[start:]
 
     def caller(self) -> Callable[..., Awaitable[dict[str, Any]]]:
         """What stands in for `AwsCalls.call`: the same call, counted.
@@ -90,15 +111,17 @@ class Meter:
 
         async def call(calls: AwsCalls, operation: str, **arguments: Any) -> dict[str, Any]:
             if operation == POST:
-                self.calls.append(Call(operation, sent=len(arguments["Data"])))
+                self.total.calls.append(Call(operation, sent=len(arguments["Data"])))
                 return {}
-            client = next(client for client in clients() if hasattr(client, operation))
+            if not self._clients:
+                return self._counted(calls, operation, arguments)
+            client = next(client for client in self._clients if hasattr(client, operation))
             with patch.object(calls, "_made", client):
                 return self._counted(calls, operation, arguments)
 
         return call
 
-    def _counted(self, calls: AwsCalls, operation: str, arguments: Raw) -> dict[str, Any]:
+    def _counted(self, calls: AwsCalls, operation: str, arguments: RawItem) -> dict[str, Any]:
         table = _Table(calls.client())
         places = _written_places(operation, arguments)
         before = [table.stored(*place) for place in places]
@@ -108,11 +131,24 @@ class Meter:
         finally:
             after = [table.stored(*place) for place in places]
             factor = 2 if operation == "transact_write_items" else 1
-            pairs = zip(before, after, strict=True)
-            writes = sum(factor * units(*pair) + index_units(*pair) for pair in pairs)
-            sent = len(arguments.get("MessageBody", "").encode())
-            self.calls.append(Call(operation, writes, reads, sent))
-            self.largest = max([self.largest, *map(item_bytes, [*before, *after])])
+            pairs = list(zip(before, after, strict=True))
+            counted = Call(
+                operation,
+                items=sum(factor * write_units(*pair) for pair in pairs),
+                entries=sum(index_units(*pair) for pair in pairs),
+                reads=reads,
+                sent=len(arguments.get("MessageBody", "").encode()),
+                largest=max((0, *map(item_bytes, [*before, *after]))),
+            )
+            self.total.calls.append(counted)
+
+
+@contextmanager
+def metered() -> Iterator[Bill]:
+    """Count what the adapters call meanwhile, through the clients that they have."""
+    meter = Meter()
+    with patch.object(AwsCalls, "call", meter.caller()), meter.bill() as bill:
+        yield bill
 
 
 @cache
@@ -129,23 +165,23 @@ class _Table:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def stored(self, table: str, key: Raw) -> Raw | None:
-        item: Raw | None = self._client.get_item(TableName=table, Key=key).get("Item")
+    def stored(self, table: str, key: RawItem) -> RawItem | None:
+        item: RawItem | None = self._client.get_item(TableName=table, Key=key).get("Item")
         return item
 
-    def reads(self, operation: str, arguments: Raw) -> float:
+    def reads(self, operation: str, arguments: RawItem) -> float:
         """Read units of a call."""
         if operation == "get_item":
-            return _read_units([self.stored(arguments["TableName"], arguments["Key"])])
+            return read_units([self.stored(arguments["TableName"], arguments["Key"])])
         if operation == "query":
-            whole = _read_units(self._examined(arguments))
+            whole = read_units(self._examined(arguments))
             return whole / 2 if "IndexName" in arguments else whole
         if operation == "batch_get_item":
             places = [(t, key) for t, a in arguments["RequestItems"].items() for key in a["Keys"]]
-            return sum(_read_units([self.stored(*place)]) for place in places)
+            return sum(read_units([self.stored(*place)]) for place in places)
         return 0
 
-    def _examined(self, arguments: Raw) -> list[Raw | None]:
+    def _examined(self, arguments: RawItem) -> list[RawItem | None]:
         bare = {name: value for name, value in arguments.items() if name not in AFTERWARDS}
         words = bare["KeyConditionExpression"].replace("(", " ").replace(")", " ").split()
         for kind in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
@@ -157,18 +193,14 @@ class _Table:
         return list(items)
 
 
-def _read_units(items: Sequence[Raw | None]) -> float:
-    return max(1, -(-sum(map(item_bytes, items)) // READ_BYTES))
-
-
-def _key(item: Mapping[str, Any]) -> Raw:
+def _key(item: Mapping[str, Any]) -> RawItem:
     return {"pk": item["pk"], "sk": item["sk"]}
 
 
-def _written_places(operation: str, arguments: Raw) -> list[tuple[str, Raw]]:
+def _written_places(operation: str, arguments: RawItem) -> list[tuple[str, RawItem]]:
     """Table and key of every item that a call writes."""
     if operation in {"put_item", "update_item", "delete_item"}:
-        writes: list[Raw] = [arguments]
+        writes: list[RawItem] = [arguments]
     elif operation == "transact_write_items":
         writes = [next(iter(write.values())) for write in arguments["TransactItems"]]
     elif operation == "batch_write_item":

@@ -50,7 +50,7 @@ async def test_what_can_happen_to_a_prompt_costs_what_is_stated(world: World, na
     bill = await counted(world, name)
 
     assert bill.figures == FIGURES[name]
-    assert world.meter.largest <= ITEM_BYTES
+    assert world.meter.total.largest <= ITEM_BYTES
 
 
 def test_every_scenario_has_its_figure() -> None:

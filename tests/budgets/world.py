@@ -207,7 +207,7 @@ def _settings(kind: Any, urls: dict[str, str]) -> Any:
 @contextmanager
 def world() -> Iterator[World]:
     """A fresh world; `await seed()` and, for what is counted warm, `await warm_up()` follow."""
-    meter, clock = Meter(), VirtualClock()
+    meter, clock = Meter(clients()), VirtualClock()
     provider = ScriptedProvider(clock)
     provider.otherwise = lambda _: (Say(ANSWER_TEXT), End())
     with ExitStack() as stack:
