@@ -57,7 +57,7 @@ class Ours:
         return self
 
     def said(self, role: str, text: str | re.Pattern[str] = "", state: str = "") -> Locator:
-        """The messages of user or assistant with this text, in this state (see `state.js`)."""
+        """The messages of user or assistant with this text, in this state (see `view.js`)."""
         found = self.page.locator(f'[data-testid="message"][data-role="{role}"]')
         if state:
             found = found.and_(self.page.locator(f'[data-state="{state}"]'))

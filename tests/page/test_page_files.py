@@ -14,6 +14,7 @@ from parley.wire.smarter.words import OTHERWISE, TOLD
 VENDOR = FOLDER / "vendor"
 VENDORED = json.loads((VENDOR / "vendor.json").read_text())
 MODULES = sorted(FOLDER.glob("*.js"))
+SHEETS = sorted(FOLDER.glob("*.css"))
 FAILURES = """
 const { failure } = await import(process.argv[1]);
 const told = Object.fromEntries(JSON.parse(process.argv[2]).map((code) => [code, failure(code)]));
@@ -47,6 +48,45 @@ def test_imports_name_files_that_are_there() -> None:
     for module in MODULES:
         for name in re.findall(r'from "(\./[^"]+)"', module.read_text()):
             assert (FOLDER / name).is_file(), (module.name, name)
+
+
+def loaded(document: str) -> set[str]:
+    """All files that a document loads, whichever of them names which."""
+    found: set[str] = set()
+    named = re.findall(r"{{assets}}([^\"]+)", (FOLDER / document).read_text())
+    while named:
+        name = named.pop()
+        if name not in found:
+            found.add(name)
+            imports = re.findall(r'from "\./([^"]+)"', (FOLDER / name).read_text())
+            named += [(Path(name).parent / one).as_posix() for one in imports]
+    return found
+
+
+def test_every_file_of_the_page_is_loaded_by_a_document_or_a_site() -> None:
+    own = {path.name for path in (*MODULES, *SHEETS)}
+
+    assert own - {"embed.js"} <= loaded("index.html") | loaded("workbench.html")
+
+
+@pytest.mark.parametrize(
+    ("document", "files", "kilobytes"), [("index.html", 22, 260), ("workbench.html", 8, 28)]
+)
+def test_a_page_loads_few_files_and_little(document: str, files: int, kilobytes: int) -> None:
+    sizes = [(FOLDER / name).stat().st_size for name in loaded(document)]
+
+    # Once for each version of them: they are kept for ever. API Gateway does not compress.
+    assert len(sizes) <= files
+    assert sum(sizes) <= kilobytes * 1000
+
+
+def test_each_colour_stands_once() -> None:
+    written = [re.sub(r"/\*.*?\*/", "", sheet.read_text(), flags=re.DOTALL) for sheet in SHEETS]
+    named = re.findall(r"^\s*(--[\w-]+):", "".join(written), flags=re.MULTILINE)
+
+    # What lies below a table and a block of code is another place's, not another theme's.
+    assert sorted(name for name in named if name != "--under") == sorted({*named} - {"--under"})
+    assert "prefers-color-scheme" not in "".join(written)
 
 
 def test_the_modules_pass_their_own_tests() -> None:

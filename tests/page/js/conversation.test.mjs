@@ -4,8 +4,8 @@ import { test } from "node:test";
 
 import { ApiError } from "../../../layers/parley/parley/page/api.js";
 import { makeConversation } from "../../../layers/parley/parley/page/conversation.js";
+import { answerState, shown } from "../../../layers/parley/parley/page/reading.js";
 import { makeSessions } from "../../../layers/parley/parley/page/sessions.js";
-import { answerState, shown } from "../../../layers/parley/parley/page/state.js";
 
 const KEY = "a".repeat(64);
 const OTHER = "b".repeat(64);

@@ -2,17 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import {
-  answerState,
-  busy,
-  context,
-  emptyState,
-  known,
-  missing,
-  openEntry,
-  reduce,
-  shown,
-} from "../../../layers/parley/parley/page/state.js";
+import { answerState, busy, context, known, missing, openEntry, shown } from "../../../layers/parley/parley/page/reading.js";
+import { emptyState, reduce } from "../../../layers/parley/parley/page/state.js";
 
 const prompt = (more = {}) => ({
   id: "p1", threadId: "t", turn: 1, status: "running", attempt: 1, updatedAt: 10, ...more,

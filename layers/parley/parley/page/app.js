@@ -9,7 +9,7 @@ import { makePanel } from "./panel.js";
 import { followEnd } from "./scroll.js";
 import { browserStorage, keptText, makeSessions } from "./sessions.js";
 import { keepSocket } from "./socket.js";
-import { busy, lastEntry, shown } from "./state.js";
+import { busy, lastEntry, shown } from "./reading.js";
 import { characters, TEXTS } from "./texts.js";
 import { makeView, portrait } from "./view.js";
 
@@ -113,13 +113,19 @@ function draw() {
   drawBanner(it);
   panel.show(it.key);
   // An empty conversation is read from its top, where the greeting is.
-  const empty = !shown(state).length && !state.pending;
+  const empty = isEmpty();
   if (!older && !empty) scroll.changed();
   if (asking !== it.key && phase === "ready") {
     asking = it.key;
     if (!empty) scroll.toEnd();
     if (matchMedia("(hover: hover)").matches) composer.focus({ preventScroll: true });
   }
+}
+
+/** Nothing has been asked yet. */
+function isEmpty() {
+  const { state } = conversation.it;
+  return !shown(state).length && !state.pending;
 }
 
 function drawLook(chatbot) {
@@ -171,7 +177,7 @@ function drawWelcome({ phase, config, state }) {
   box.hidden = phase !== "ready" || Boolean(state.after);
   if (box.hidden) return;
   const chatbot = config.chatbot ?? {};
-  const empty = !shown(state).length && !state.pending;
+  const empty = isEmpty();
   const text = state.intro[0]?.content || chatbot.app_welcome_message || "";
   const signature = JSON.stringify([empty, text, chatbot.app_example_prompts]);
   if (box.dataset.drawn === signature) return;
@@ -343,8 +349,7 @@ $("edit-cancel").addEventListener("click", () => {
 $("new-chat").addEventListener("click", () => {
   stopEditing(true);
   panel.close();
-  const { state } = conversation.it;
-  if (shown(state).length || state.pending) conversation.newChat();
+  if (!isEmpty()) conversation.newChat();
   composer.focus();
 });
 $("older").addEventListener("click", () => conversation.older());
@@ -362,7 +367,8 @@ for (const name of ["online", "offline"]) {
   });
 }
 document.addEventListener("visibilitychange", () => document.hidden || conversation.wake());
-addEventListener("resize", () => scroll.changed());
+// A window, a banner, a draft of many lines: whatever takes room from the end that is read.
+new ResizeObserver(() => isEmpty() || scroll.changed()).observe($("scroll"));
 
 for (const [id, name] of [["info", "info"], ["send", "send"], ["stop", "stop"]]) $(id).append(icon(name));
 $("new-chat").prepend(icon("plus"));

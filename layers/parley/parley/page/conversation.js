@@ -2,18 +2,9 @@
 // socket, or by asking again where there is none. No DOM: what is shown is in view.js.
 
 import { ApiError, wait } from "./api.js";
+import { busy, context, known, lastEntry, missing, openEntry, shown } from "./reading.js";
+import { emptyState, reduce } from "./state.js";
 import { said, TEXTS } from "./texts.js";
-import {
-  busy,
-  context,
-  emptyState,
-  known,
-  lastEntry,
-  missing,
-  openEntry,
-  reduce,
-  shown,
-} from "./state.js";
 
 const POLL_MS = 2000;
 const LONG_WAIT_S = 25;

@@ -16,6 +16,8 @@ const ALLOWED = {
 };
 // Each says its own direction. What is in a list item or a quote follows it.
 const DIRECTED = "h1, h2, h3, h4, h5, h6, li, th, td, blockquote, p:not(li p, blockquote p)";
+const TASK = /^[☑☐] /;
+const LEFTWARD = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 const LINK = /^(https?:|mailto:|tel:)/i;
 
 const escaped = (text) =>
@@ -63,8 +65,11 @@ function blockOf(token) {
   block.raw = token.raw;
   block.append(token.type === "code" ? codeBlock(token) : clean(parser.parser([token])));
   for (const one of block.querySelectorAll(DIRECTED)) one.dir = "auto";
+  for (const item of block.querySelectorAll("li")) if (TASK.test(item.textContent)) item.className = "task";
   for (const table of block.querySelectorAll("table")) {
     const frame = h("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table" });
+    // Its columns follow the first of its words: "auto" would not look into cells that have their own.
+    frame.dir = LEFTWARD.test(/\p{L}/u.exec(table.textContent)?.[0]) ? "rtl" : "ltr";
     table.replaceWith(frame);
     frame.append(table);
   }

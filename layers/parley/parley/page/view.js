@@ -14,7 +14,7 @@
 
 import { copy, h, icon, initial, webAddress } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
-import { answerState, busy, shown } from "./state.js";
+import { answerState, busy, shown } from "./reading.js";
 import { duration, failure, moment, size } from "./texts.js";
 
 /** Shows conversations in `container`; `actions` are {edit, retry}. */
