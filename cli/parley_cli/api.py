@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -25,6 +25,11 @@ BUSY = (502, 503, 504)
 CLI = "/api/v1/cli"
 LLM_CLIENTS = "/api/v1/llm-clients"
 SESSIONS = "/api/v1/sessions"
+
+
+def new_prompt_id() -> str:
+    """A fresh one: whoever adds a prompt names it, so that adding it again is the same."""
+    return f"prom_{secrets.token_hex(12)}"
 
 
 class Api:
@@ -56,8 +61,12 @@ class Api:
         params: dict[str, str] | None = None,
         *,
         repeatable: bool = True,
+        leaving: Callable[[], bool] = lambda: False,
     ) -> Json:
-        """The answer to a call; a text as body is a manifest, sent as it is."""
+        """The answer to a call; a text as body is a manifest, sent as it is.
+
+        It is not repeated once whoever asked is `leaving`.
+        """
         content: dict[str, Any] = {"json": body}
         if isinstance(body, str):
             headers = {"Content-Type": "application/yaml"}
@@ -77,7 +86,7 @@ class Api:
                 failure = f"{self.target.api} is not available: {_refusal(response)}"
                 again = repeatable
                 pause = max(pause, _retry_after(response))
-            if not again or not tries_left:
+            if not again or not tries_left or leaving():
                 break
             time.sleep(min(pause, LONGEST_PAUSE))
             pause *= 2
@@ -87,7 +96,7 @@ class Api:
 
     def add_prompt(self, new: Json) -> Json:
         """The stored prompt. Without an id the prompt gets one here, so it can be repeated."""
-        named = {"id": f"prom_{secrets.token_hex(12)}"} | new
+        named = {"id": new_prompt_id()} | new
         return _member(self._call("POST", "/prompt-svc/prompt", named | {"sync": False}), "prompt")
 
     def prompt(self, prompt_id: str, wait: int = 0) -> Json:
@@ -187,10 +196,19 @@ class Api:
         answer = self._call("POST", f"{CLI}/chat/config/{_id(name)}/", params={"uid": uid})
         return _member(answer, "data")
 
-    def chat(self, client: str, call: str, body: Json, *, repeatable: bool) -> Json:
+    def chat(
+        self,
+        client: str,
+        call: str,
+        body: Json,
+        *,
+        repeatable: bool,
+        leaving: Callable[[], bool] = lambda: False,
+    ) -> Json:
         """`call` is "", "cancel/" or "retry/"; the answer's `data`."""
         path = f"{LLM_CLIENTS}/{_id(client)}/chat/{call}"
-        return _member(self._call("POST", path, body, repeatable=repeatable), "data")
+        answer = self._call("POST", path, body, repeatable=repeatable, leaving=leaving)
+        return _member(answer, "data")
 
     def chat_history(self, client: str, session_key: str) -> Json:
         """What a session is made of, its newest part."""

@@ -7,14 +7,16 @@ while it comes, and nothing else.
 
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parley_cli import waiting as pace
 from parley_cli.api import Api, Json
 from parley_cli.config import Target, checked_url
-from parley_cli.errors import CliError, NotFound, Refused
+from parley_cli.errors import CliError, NotFound, Refused, Unreachable
 from parley_cli.follow import Follower
+from parley_cli.held import HeldInterrupt
 from parley_cli.kept import KeptSession
 from parley_cli.output import Output, Waiting
 from parley_cli.view import TERMINAL
@@ -47,7 +49,13 @@ class Conversation:
         self.key = str(data.get("session_key") or "")
         if not self.key:
             raise Refused("the API's answer has no session_key")
-        self.kept.keep(self.key)
+        try:
+            self.kept.keep(self.key)
+        except OSError as error:
+            self.output.note(
+                f"(this session will not be found again: {error.filename or self.kept.path} "
+                f"cannot be written: {error.strerror})"
+            )
         self.config = data
         history = data.get("history") or {}
         self._take(history.get("chat_history"), data.get("prompts"))
@@ -71,7 +79,7 @@ class Conversation:
     @property
     def unfinished(self) -> Json | None:
         """The state of the newest turn that has no end yet."""
-        unfinished = (state for state in self.states if state.get("status") not in TERMINAL)
+        unfinished = filter(_is_open, self.states)
         return max(unfinished, key=lambda state: int(state.get("turn") or 0), default=None)
 
     @property
@@ -102,7 +110,7 @@ class Conversation:
         body = {"prompt_id": str(failed.get("id"))}
         return self._asked("retry/", body, live=live, repeatable=False)
 
-    def resume(self, state: Json, *, live: bool) -> Json:
+    def resume(self, state: Json, *, live: bool, held: HeldInterrupt | None = None) -> Json:
         """Hear the answer to what was said before, which is still coming."""
         turn = _Turn(
             self.api,
@@ -112,6 +120,7 @@ class Conversation:
             int(state.get("turn") or 0),
             Answer(self.output, live),
             chat=self,
+            held=held,
         )
         final = turn.run()
         status = final["prompt"].get("status")
@@ -125,11 +134,48 @@ class Conversation:
         self.api.chat(self.client, "cancel/", body, repeatable=True)
 
     def _asked(self, call: str, body: Json, *, live: bool, repeatable: bool) -> Json:
+        """Post something and hear what becomes of it.
+
+        Race: Ctrl-C while the post is on its way, which the API may accept all the same. So
+        it is held until the API has answered, and then cancels what was accepted.
+        """
+        open_before = {state.get("id") for state in self.states if _is_open(state)}
         body = {"session_key": self.key} | body
-        state, words = _said(self.api.chat(self.client, call, body, repeatable=repeatable))
-        if state is None:
-            raise Refused(words or "the message was not accepted")
-        return self.resume(state, live=live)
+        state: Json | None
+        with HeldInterrupt(self._tell_held) as held:
+            try:
+                answer = self.api.chat(
+                    self.client, call, body, repeatable=repeatable, leaving=lambda: held.noted
+                )
+            except Unreachable as lost:
+                if not held.noted:
+                    raise
+                state = self._accepted(open_before, lost)
+            else:
+                state, words = _said(answer)
+                if state is None:
+                    raise Refused(words or "the message was not accepted")
+            return self.resume(state, live=live, held=held)
+
+    def _tell_held(self) -> None:
+        self.output.note("(stopping the answer; Ctrl-C again leaves)")
+
+    def _accepted(self, open_before: Collection[object], lost: Unreachable) -> Json:
+        """The turn that was accepted although the answer to its post was lost.
+
+        Raises Unreachable if there is none, or if that cannot be known.
+        """
+        try:
+            self.read()
+        except CliError:
+            raise Unreachable(
+                f"{lost}. Whether the question was accepted is not known: if it was, the next "
+                "`parley chat` shows its answer coming, and Ctrl-C stops it"
+            ) from None
+        state = self.unfinished
+        if state is None or state.get("id") in open_before:
+            raise lost
+        return state
 
     # --- its socket
 
@@ -168,13 +214,17 @@ class _Turn(Watch):
     """One turn of a session that somebody waits for. Ctrl-C stops it, a second one leaves."""
 
     chat: Conversation = field(kw_only=True)
+    held: HeldInterrupt | None = field(default=None, kw_only=True)
 
     def run(self) -> Json:
         try:
+            if self.held:
+                self.held.release()
             return super().run()
         except KeyboardInterrupt:
             self.answer.pause()
-            self.output.note("(stopping the answer; Ctrl-C again leaves)")
+            if not (self.held and self.held.noted):
+                self.output.note("(stopping the answer; Ctrl-C again leaves)")
         try:
             self.chat.stop(self.prompt_id)
         except CliError as error:
@@ -220,6 +270,10 @@ class _Turn(Watch):
             "answer": str(answer.get("content") or ""),
             "toolCalls": answer.get("tool_calls") or [],
         }
+
+
+def _is_open(state: Json) -> bool:
+    return state.get("status") not in TERMINAL
 
 
 def _said(data: Json) -> tuple[Json | None, str]:

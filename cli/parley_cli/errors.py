@@ -1,5 +1,7 @@
 """Why a command ends with something else than 0. The table of exit codes is here."""
 
+from collections.abc import Sequence
+
 OK = 0
 REFUSED = 1
 USAGE = 2
@@ -7,13 +9,21 @@ NOT_AUTHENTICATED = 3
 NOT_FOUND = 4
 UNREACHABLE = 5
 INTERRUPTED = 130
+READER_LEFT = 141
 
 
 class CliError(Exception):
-    """An end of a command that its user can act on; `code` is the exit code."""
+    """An end of a command that its user can act on; `code` is the exit code.
+
+    `problems` are what the text sums up, if it does: each is told on a line of its own.
+    """
 
     code = REFUSED
     status = 0  # of the HTTP answer that it stands for
+
+    def __init__(self, text: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.problems = tuple(problems)
 
 
 class Refused(CliError):

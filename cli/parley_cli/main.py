@@ -1,5 +1,6 @@
 """The `parley` command: its parts put together."""
 
+import io
 import sys
 
 import typer
@@ -81,6 +82,8 @@ app.command(epilog=operate.DOCTOR_EPILOG, rich_help_panel=AWS)(operate.doctor)
 
 def main() -> None:
     """The entry point. What cannot be encoded is shown as an escape, not as a crash."""
+    if sys.stdin is None:  # closed, as by `<&-`: as good as empty
+        sys.stdin = io.TextIOWrapper(io.BytesIO())
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -2,29 +2,34 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from parley_cli.errors import Usage
+from parley_cli.typed import STDIN, called, read_text
 
 SUFFIXES = (".yaml", ".yml", ".json")
 # What others name comes before what names it.
 ORDER = ("Account", "User", "Secret", "Provider", "Model", "Plugin", "ApiKey", "LLMClient")
 KIND = re.compile(r"""(?:^|[{,])\s*["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
-PLACE = re.compile(r"\bdocument ([0-9]+)\b")
+CATALOGUE = re.compile(r"(\s*(#.*)?\n)*models:")
+# How the API says where something is wrong: which document, which field, which line.
+PLACE = re.compile(r"document ([0-9]+)\b")
+FIELD = re.compile(r"[\w.-]+: ")
+LINE = re.compile(r"not valid YAML: line ([0-9]+), ")
+NULL_TAG = "tag:yaml.org,2002:null"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file's text and how many manifests are in it."""
+    """A file's text; `labels` are the kind and the name of each manifest in it."""
 
     name: str
     text: str
-    count: int
+    labels: tuple[str, ...]
 
     @property
     def rank(self) -> int:
@@ -35,92 +40,159 @@ class Source:
         return max((ORDER.index(kind) for kind in kinds if kind in ORDER), default=0)
 
 
-def read_sources(names: Sequence[str]) -> list[Source]:
-    """The manifests of files, `-` and directories, in the order in which they can be applied.
+@dataclass(frozen=True)
+class Sources:
+    """What was named, in the order in which it can be applied.
 
-    A directory's are those of its own files, without those below it. Files that are no
-    manifests, such as a catalogue of models, are left out there. Raises Usage.
+    `left_out` are the files of directories in which there is no manifest.
     """
-    sources = [source for name in names for source in _of(name)]
-    for source in sources:
-        _check_content(source)
-    if not sources:
-        raise Usage(f"there are no manifests in {', '.join(names)}")
-    return sorted(sources, key=lambda source: source.rank)
+
+    found: tuple[Source, ...]
+    left_out: tuple[str, ...] = field(default=())
+
+
+def read_sources(names: Sequence[str]) -> Sources:
+    """The manifests of files, `-` and directories; raises Usage.
+
+    A directory's are those of its own files by their names, without those below it. Files
+    that are no manifests, such as a catalogue of models, are left out there. What is named
+    twice is taken once.
+    """
+    found: dict[str, Source] = {}
+    left_out = []
+    for name in names:
+        inside = name != STDIN and Path(name).is_dir()
+        for file in _files(Path(name)) if inside else [name]:
+            key = file if file == STDIN else str(Path(file).resolve())
+            source = found.get(key) or _read(file)
+            if inside and not KIND.search(source.text):
+                left_out.append(file)
+                continue
+            _check_content(source)
+            found[key] = source
+    if not found:
+        raise Usage(
+            f"there are no manifests in {', '.join(names)}: of a directory, its own files that "
+            f"end with {', '.join(SUFFIXES)} and have a `kind` are read"
+        )
+    ordered = sorted(found.values(), key=lambda source: source.rank)
+    return Sources(tuple(ordered), tuple(dict.fromkeys(left_out)))
+
+
+def _files(directory: Path) -> list[str]:
+    try:
+        inside = sorted(directory.iterdir())
+    except OSError as error:
+        raise Usage(f"{directory} cannot be read: {error.strerror}") from None
+    return [str(file) for file in inside if file.suffix in SUFFIXES and file.is_file()]
 
 
 def _check_content(source: Source) -> None:
     """Raise Usage for what is no manifest at all, with the file's name."""
+    name = called(source.name)
     if not source.text.strip():
-        raise Usage(f"{source.name} is empty")
-    if re.match(r"(\s*(#.*)?\n)*models:", source.text):
-        raise Usage(f"{source.name} is a catalogue of models: parley models apply -f {source.name}")
-
-
-def _of(name: str) -> list[Source]:
-    path = Path(name)
-    if name == "-" or not path.is_dir():
-        return [_read(name)]
-    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
-    return [source for source in map(_read, map(str, files)) if KIND.search(source.text)]
+        raise Usage(f"{name} is empty")
+    if CATALOGUE.match(source.text):
+        raise Usage(f"{name} is a catalogue of models: parley models apply -f {source.name}")
 
 
 def _read(name: str) -> Source:
+    text = read_text(name)
+    return Source(name, text, _labels(text))
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    """The manifests that the API will find; what is wrong with them is for it to say."""
+    json_ = _of_json(text)
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        text = data.decode()
-    except OSError as error:
-        raise Usage(f"{name} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Usage(f"{name} is not UTF-8 text") from None
-    return Source(name, text, _count(text))
+        if json_ is not None:
+            nodes = [yaml.compose(json.dumps(one), yaml.SafeLoader) for one in json_]
+        else:
+            nodes = list(yaml.compose_all(text, yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError):
+        return ("",)
+    return tuple(_label(node) for node in nodes if node is not None and node.tag != NULL_TAG)
 
 
-def _count(text: str) -> int:
-    """How many documents the API will find; what is wrong with them is for it to say."""
+def _label(node: yaml.Node) -> str:
+    named = (_at(node, "kind"), _at(_at(node, "metadata"), "name"))
+    return " ".join(one.value[:50] for one in named if isinstance(one, yaml.ScalarNode))
+
+
+def _at(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((value for name, value in node.value if name.value == key), None)
+
+
+def _of_json(text: str) -> list[object] | None:
+    """The manifests of a JSON text as the API finds them; None if it is not JSON."""
     try:
         found = json.loads(text)
-    except ValueError:
-        pass
-    else:
-        return len(found) if isinstance(found, list) else 1
-    try:
-        return sum(not _is_empty(node) for node in yaml.compose_all(text, yaml.SafeLoader))
-    except yaml.YAMLError:
-        return 1
-
-
-def _is_empty(node: yaml.Node | None) -> bool:
-    return node is None or node.tag == "tag:yaml.org,2002:null"
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, dict) and set(found) == {"manifests"}:
+        found = found["manifests"]
+    return found if isinstance(found, list) else [found]
 
 
 def joined(sources: Sequence[Source]) -> str:
     """One text of all of them; that of a single file as it is."""
     if len(sources) == 1:
         return sources[0].text
-    return "\n".join(f"---\n{_as_yaml(source.text)}" for source in sources)
+    return "\n".join(_part(source) for source in sources)
 
 
-def _as_yaml(text: str) -> str:
-    """JSON as YAML documents, for a list in JSON is many manifests and in YAML it is one list."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return text
-    several = found if isinstance(found, list) else [found]
-    return "\n---\n".join(json.dumps(one) for one in several)
+def _part(source: Source) -> str:
+    """Its YAML documents; a list in JSON is many manifests, and in YAML it would be one list."""
+    found = _of_json(source.text)
+    several = [source.text] if found is None else map(json.dumps, found)
+    return "\n".join(f"---\n{one}" for one in several)
 
 
-def in_file(words: str, sources: Sequence[Source]) -> str:
-    """What the API says of a document of the whole, said of the file that it is in."""
-    if len(sources) == 1:
-        return words
-    return PLACE.sub(lambda found: _place(int(found[1]), sources) or found[0], words)
+# --- what is wrong with them
 
 
-def _place(number: int, sources: Sequence[Source]) -> str:
+def problems_of(words: str, sources: Sequence[Source]) -> list[str]:
+    """What the API says of the whole, a problem to a line, said of the files that it is in."""
+    return [_in_file(line, sources) for line in words.splitlines()]
+
+
+def _in_file(line: str, sources: Sequence[Source]) -> str:
+    if place := PLACE.match(line):
+        return _placed(int(place[1]), sources) + line[place.end() :]
+    if broken := LINE.match(line):
+        name, number = _line(int(broken[1]), sources)
+        where = f"{called(name)}: " if name else ""
+        return f"{where}not valid YAML: line {number}, {line[broken.end() :]}"
+    if len(sources) > 1 or line.startswith("and "):
+        return line
+    name, labels = sources[0].name, sources[0].labels
+    if len(labels) == 1 and labels[0] and FIELD.match(line):
+        return f"{called(name)} ({labels[0]}): {line}"
+    return f"{called(name)}: {line}"
+
+
+def _placed(number: int, sources: Sequence[Source]) -> str:
+    """Which file, and which document of it, if it has several."""
+    rest = number
     for source in sources:
-        if number <= source.count:
-            return f"{source.name}, document {number}" if source.count > 1 else source.name
-        number -= source.count
-    return ""
+        count = len(source.labels)
+        if rest <= count:
+            return f"{called(source.name)}, document {rest}" if count > 1 else called(source.name)
+        rest -= count
+    return f"document {number}"
+
+
+def _line(number: int, sources: Sequence[Source]) -> tuple[str, int]:
+    """The file that a line of the joined text is in, and which line of it that is."""
+    if len(sources) == 1:
+        return sources[0].name, number
+    rest, before = number, ("", number)
+    for source in sources:
+        # Each begins with a line `---`: what is wrong there is the end of the one before.
+        length = _part(source).count("\n") + 1
+        if rest <= length:
+            return (source.name, rest - 1) if rest > 1 else before
+        rest, before = rest - length, (source.name, length - 1)
+    return before

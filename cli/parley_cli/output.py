@@ -85,11 +85,15 @@ class Output:
         if not self.json:
             self.err.print(Text(harmless(text), style), soft_wrap=True)
 
-    def error(self, text: str) -> None:
-        """Why the command failed."""
+    def error(self, text: str, problems: Sequence[str] = ()) -> None:
+        """Why the command failed; the problems that the text sums up come before it."""
         if self.json:
-            sys.stderr.write(json.dumps({"error": text}, ensure_ascii=False) + "\n")
+            told: dict[str, Any] = {"error": "\n".join([*problems, text])}
+            told |= {"problems": list(problems)} if problems else {}
+            sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
             return
+        for problem in problems:
+            self.err.print(Text(harmless(problem)), soft_wrap=True)
         self.err.print(Text.assemble(("error: ", "bold red"), harmless(text)), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
@@ -159,8 +163,16 @@ class Waiting:
             self._progress = None
 
 
+class _Console(Console):
+    """A console whose reader may leave: that is for the command to end with, not for Rich."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise BrokenPipeError
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = FILE_WIDTH
     return console

@@ -1,5 +1,6 @@
 """What all commands share: the app that turns errors into exit codes, and the options."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from typer.core import TyperGroup
 
 from parley_cli.api import Api
 from parley_cli.config import LOCAL_STACK, Target, load_target
-from parley_cli.errors import INTERRUPTED, USAGE, CliError, Usage
+from parley_cli.errors import INTERRUPTED, READER_LEFT, REFUSED, USAGE, CliError, Usage
 from parley_cli.output import Output
+from parley_cli.typed import as_utf8
 
 
 class ParleyGroup(TyperGroup):
@@ -19,8 +21,12 @@ class ParleyGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Know before anything can fail how failures are to be told."""
-        ctx.obj = Output(json="--json" in args)
-        return super().parse_args(ctx, args)
+        output = ctx.obj = Output(json="--json" in args)
+        try:
+            return super().parse_args(ctx, as_utf8(args))
+        except Usage as error:
+            output.error(str(error))
+            raise typer.Exit(USAGE) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; every error that has an exit code ends here."""
@@ -28,17 +34,33 @@ class ParleyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except CliError as error:
-            output.error(str(error))
+            output.error(str(error), error.problems)
             raise typer.Exit(error.code) from None
         except typer.TyperException as error:
             # Typer shows a refused option well for people; programs get the object.
+            error.message = error.message.removeprefix("Value error, ")
+            error.message = error.message.replace("Input should be", "must be")
             if not output.json or error.exit_code != USAGE:
                 raise
             output.error(error.format_message())
             raise typer.Exit(USAGE) from None
+        except BrokenPipeError:
+            _drop_output()
+            raise typer.Exit(READER_LEFT) from None
+        except OSError as error:
+            _drop_output()
+            where = error.filename or "the output"
+            output.error(f"{where} cannot be written: {error.strerror or error}")
+            raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             output.note("interrupted")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _drop_output() -> None:
+    """What stdout still holds cannot be written: Python is not to try again at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def output_of(ctx: typer.Context) -> Output:

@@ -5,6 +5,7 @@ has the product's shapes.
 """
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -50,6 +51,8 @@ class FakeChat:
         # Whether it says nothing of a turn that is to be stopped, and loses an answer.
         self.deaf = False
         self.lossy = False
+        # What happens while a question is on its way, before it is accepted.
+        self.at_post: Callable[[], Awaitable[None]] = nothing
         # The calls of tools that a read of the session tells.
         self.called: list[Any] = []
         self.said = 0
@@ -103,6 +106,7 @@ class FakeChat:
         assert asked.session_key in self.keys
         assert (asked.wait, asked.format) == (0, "plain")
         self.posted.append(body)
+        await self.at_post()
         text, point = input_of(asked)
         if self.refuse:
             return answered([item("", "smarter_error", self.refuse)], None)
@@ -133,6 +137,7 @@ class FakeChat:
         return answered([], prompt.state())
 
     async def retry(self, _request: web.Request, body: Any) -> dict[str, Any]:
+        await self.at_post()
         prompt = self.api.prompts[TurnBody.model_validate(body).prompt_id]
         prompt.status, prompt.turn, prompt.updated_at = "scheduled", prompt.turn + 1, 99
         self.api.begin(prompt)
@@ -150,6 +155,10 @@ class FakeChat:
                 more |= {"tool_calls": self.called} if self.called else {}
                 items.append(item(f"msg_{prompt.id}", "assistant", prompt.text, **more))
         return items
+
+
+async def nothing() -> None:
+    pass
 
 
 def thread_of(key: str) -> str:

@@ -1,9 +1,7 @@
 """`parley chat`: what it posts, what it remembers, what it shows, and how it is stopped."""
 
 import json
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +9,9 @@ from parley.wire.smarter.words import TOLD as SERVERS_WORDS
 from parley_cli import follow, waiting, words
 from typer.testing import Result
 
-from tests.cli.chatting import WELCOME, thread_of
+from tests.cli.chatting import thread_of
 from tests.cli.conftest import Run
 from tests.cli.server import ADMIN_KEY, FakeApi
-from tests.cli.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -188,100 +185,3 @@ def test_a_lost_response_is_no_second_question(run: Run, api: FakeApi):
     api.chat.lossy = True
     ok(say(run, "two"))
     assert (len(api.chat.posted), len(api.prompts)) == (3, 2)
-
-
-# --- on a terminal
-
-
-@pytest.fixture
-def open_chat(api: FakeApi, tmp_path: Path) -> Iterator[object]:
-    environment = dict(os.environ) | {"PARLEY_API": api.url, "PARLEY_KEY": ADMIN_KEY}
-    opened: list[Terminal] = []
-
-    def open_(*words: str) -> Terminal:
-        opened.append(Terminal(environment, "chat", "stackademy", *words))
-        return opened[-1]
-
-    yield open_
-    for terminal in opened:
-        terminal.close()
-
-
-def test_a_conversation_on_a_terminal(api: FakeApi, open_chat):
-    terminal = open_chat()
-    assert "a new session" in terminal.until(WELCOME)
-    terminal.until("> ")
-    terminal.type("Hello")
-    terminal.until("Hello world\r\n")
-    terminal.until("> ")
-    terminal.type("/help")
-    terminal.until("/retry")
-    terminal.until("> ")
-    terminal.type("/new")
-    terminal.until("a new session")
-    terminal.until("> ")
-    terminal.type("/quit")
-    assert terminal.end() == 0
-    assert len(api.chat.keys) == 2
-
-
-def test_what_was_said_is_shown_when_it_goes_on(api: FakeApi, run: Run, open_chat):
-    ok(say(run, "one"))
-    terminal = open_chat()
-    shown = terminal.until("> ")
-    assert "going on with the last session" in shown
-    assert shown.index(WELCOME) < shown.index("one") < shown.index("Hello world")
-    terminal.interrupt_at_the_prompt()
-    assert terminal.end() == 0
-
-
-def test_ctrl_c_stops_the_answer_and_the_conversation_goes_on(api: FakeApi, open_chat):
-    api.script = [("watched", 1), ("start",), ("say", "a long ")]
-    terminal = open_chat()
-    terminal.until("> ")
-    terminal.type("Tell me")
-    terminal.until("a long ")
-    terminal.interrupt()
-    terminal.until("(stopped)")
-    terminal.until("> ")
-    assert api.prompts["chat_1"].status == "canceled"
-    api.script = [("start",), ("say", "short"), ("finish",)]
-    terminal.type("And now?")
-    terminal.until("short\r\n")
-
-
-def test_a_second_ctrl_c_leaves(api: FakeApi, open_chat):
-    api.script = [("watched", 1), ("start",), ("say", "a long ")]
-    api.chat.deaf = True
-    terminal = open_chat()
-    terminal.until("> ")
-    terminal.type("Tell me")
-    terminal.until("a long ")
-    terminal.interrupt()
-    terminal.until("Ctrl-C again leaves")
-    terminal.interrupt()
-    assert terminal.end() == 130
-
-
-def test_a_failed_answer_is_tried_again(api: FakeApi, open_chat):
-    api.script = [("start",), ("abandon", "boom")]
-    terminal = open_chat()
-    terminal.until("> ")
-    terminal.type("Tell me")
-    terminal.until("boom")
-    terminal.until("> ")
-    api.script = [("watched", 2), ("start",), ("say", "At last."), ("finish",)]
-    terminal.type("/retry")
-    terminal.until("At last.")
-
-
-def test_an_answer_that_is_still_coming_is_heard_to_its_end(api: FakeApi, run: Run, open_chat):
-    api.script = [("watched", 1), ("start",), ("say", "half"), ("watched", 2), ("say", " whole")]
-    api.script = [*api.script, ("finish",)]
-    first = open_chat()
-    first.until("> ")
-    first.type("Tell me")
-    first.until("half")
-    first.process.kill()
-    second = open_chat()
-    assert "half whole" in second.until("> ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from parley_cli.manifests import in_file, joined, read_sources
+from parley_cli.manifests import joined, problems_of, read_sources
 from typer.testing import Result
 
 from tests.cli.conftest import Run
@@ -49,7 +49,7 @@ def run(run_real: Run) -> Run:
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str], str]:
     def write_(name: str, text: str) -> str:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(text)
         return str(tmp_path / name)
 
@@ -234,16 +234,140 @@ def test_what_is_no_manifest_is_refused(run, write, text, code):
 
 def test_a_single_file_is_sent_as_it_is(write):
     text = "# a remark\n" + PLUGIN + "---\n"
-    assert joined(read_sources([write("one.yaml", text)])) == text
+    assert joined(read_sources([write("one.yaml", text)]).found) == text
 
 
 def test_a_document_of_the_whole_is_told_by_its_file(write):
     write("all/a.yaml", f"---{PLUGIN}---\n---{PLUGIN}")
-    sources = read_sources([str(Path(write("all/b.yaml", CLIENT)).parent)])
+    sources = read_sources([str(Path(write("all/b.yaml", CLIENT)).parent)]).found
     files = [source.name for source in sources]
-    assert in_file("document 2: x; document 3: y", sources) == (
-        f"{files[0]}, document 2: x; {files[1]}: y"
+    assert problems_of("document 2: x\ndocument 3: y", sources) == [
+        f"{files[0]}, document 2: x",
+        f"{files[1]}: y",
+    ]
+
+
+WRONG = CLIENT.replace("appName", "appNaem").replace("catalog", "absent")
+
+
+def told(result: Result) -> list[str]:
+    """What a refused command says, one line each."""
+    assert (result.exit_code, result.stdout) == (2, "")
+    return result.stderr.splitlines()
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_each_problem_has_a_line_and_the_last_one_counts_them(run, write, options):
+    file = write("one.yaml", f"{PLUGIN}---{WRONG.replace('Stan', '7')}---\nkind: Plugin\n")
+    config = f"{file}, document 2 (LLMClient academy): spec.config"
+    assert told(run("apply", "-f", file, *options)) == [
+        f"{config}.appAssistant: must be a text",
+        f"{config}.appNaem: there is no such field; did you mean appName?",
+        f"{file}, document 3 (Plugin): apiVersion: must be given",
+        f"{file}, document 3 (Plugin): metadata: must be given",
+        f"{file}, document 3 (Plugin): spec: must be given",
+        "error: 5 problems; nothing was written",
+    ]
+
+
+def test_what_is_not_in_the_account_is_told_the_same_way(run, write):
+    plugins = CLIENT.replace("[catalog]", "[one, two]")
+    lines = told(run("apply", "-f", "-", input=plugins))
+    assert [line.partition(": there is no Plugin")[0] for line in lines[:-1]] == [
+        "stdin (LLMClient academy): spec.plugins.0",
+        "stdin (LLMClient academy): spec.plugins.1",
+    ]
+    assert lines[-1] == "error: 2 problems; nothing was written"
+
+
+def test_a_single_problem_is_the_error(run, write):
+    file = write("one.yaml", CLIENT.replace("appName", "appNaem"))
+    [line] = told(run("apply", "-f", file))
+    assert line.startswith(f"error: {file} (LLMClient academy): spec.config.appNaem: there is no")
+
+
+def test_of_many_problems_the_last_line_counts_those_too_that_are_not_shown(run, write):
+    many = "".join(f"    wrong{n}: 1\n" for n in range(33))
+    lines = told(run("apply", "-f", "-", input=CLIENT.replace("    appName", f"{many}    appName")))
+    assert lines[-1] == "error: 33 problems, of which 20 are shown; nothing was written"
+    assert len(lines) == 21
+
+
+def test_programs_get_the_problems_as_a_list(run, write):
+    file = write("one.yaml", WRONG.replace("Stan", "7"))
+    refused = json.loads(run("apply", "-f", file, "--json").stderr)
+    assert [one.split(": ")[1] for one in refused["problems"]] == [
+        "spec.config.appAssistant",
+        "spec.config.appNaem",
+    ]
+    assert refused["error"].splitlines()[-1] == "2 problems; nothing was written"
+
+
+@pytest.mark.parametrize("others", [[], ["other.yaml"]])
+def test_broken_yaml_is_told_with_its_file_and_the_line_in_it(run, write, others):
+    files = [write(name, PLUGIN) for name in others]
+    broken = write("broken.yaml", "kind: Plugin\nmetadata: }\n")
+    words = [word for file in [*files, broken] for word in ("-f", file)]
+    [line] = told(run("apply", *words))
+    assert line.startswith(f"error: {broken}: not valid YAML: line 2, column 11: ")
+
+
+def test_broken_yaml_at_the_end_of_a_file_is_told_of_that_file(run, write):
+    broken = write("broken.yaml", "kind: Plugin\nmetadata: [\n")
+    [line] = told(run("apply", "-f", broken, "-f", write("other.yaml", CLIENT)))
+    assert line.startswith(f"error: {broken}: not valid YAML: line 3")
+
+
+def test_several_files_and_stdin_are_one_call(run, write, real):
+    both = ["-f", write("client.yml", CLIENT), "-f", "-", "-f", write("key.json", as_json(KEY))]
+    told = ok(run("apply", *both, input=PLUGIN)).stdout.splitlines()
+    assert [line.split()[0] for line in told if " created" in line] == [
+        "Plugin",
+        "LLMClient",
+        "ApiKey",
+    ]
+    assert len(real.calls) == 1
+
+
+def as_json(text: str) -> str:
+    return json.dumps({"manifests": [yaml.safe_load(text)]})
+
+
+def test_what_is_named_twice_is_applied_once(run, write):
+    file = write("all/one.yaml", PLUGIN)
+    directory = str(Path(file).parent)
+    words = ["-f", directory, "-f", file, "-f", "-", "-f", "-"]
+    told = ok(run("apply", *words, input=PLUGIN.replace("catalog", "other"))).stdout
+    assert told == "Plugin catalog created\nPlugin other created\n"
+
+
+def test_a_directory_is_its_own_files_by_their_names(write, tmp_path):
+    for name in ("b.yml", "a.json", "c.yaml", "d.txt", "deep/e.yaml"):
+        write(f"all/{name}", PLUGIN)
+    (tmp_path / "all/f.yaml").mkdir()
+    found = read_sources([str(tmp_path / "all")]).found
+    assert [Path(source.name).name for source in found] == ["a.json", "b.yml", "c.yaml"]
+
+
+def test_what_is_left_out_of_a_directory_is_said(run, write):
+    write("all/a.yaml", PLUGIN)
+    typo = write("all/b.yaml", CLIENT.replace("kind:", "knid:"))
+    assert f"left out, there is no `kind` in it: {typo}" in " ".join(
+        ok(run("apply", "-f", str(Path(typo).parent))).stderr.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "parley apply -f FILE"),
+        (["one.yaml"], "parley apply -f one.yaml"),
+        (["-f", "one.yaml", "two.yaml"], "parley apply -f one.yaml -f two.yaml"),
+    ],
+)
+def test_files_without_their_option_are_told_how_to_be_named(run, words, said):
+    refused = run("apply", *words)
+    assert (refused.exit_code, said in refused.stderr) == (2, True)
 
 
 def test_what_was_meant_is_said_of_what_is_no_manifest(run, write):

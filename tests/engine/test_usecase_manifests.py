@@ -309,7 +309,7 @@ async def test_a_key_cannot_be_changed(world: Described) -> None:
     await world.apply(key(role="user", user="usr_9"))
     text = await world.problem(key(role="admin", user="usr_8"))
     assert text == (
-        "spec.user: a key cannot be changed; delete it and apply it again; "
+        "spec.user: a key cannot be changed; delete it and apply it again\n"
         "spec.role: a key cannot be changed; delete it and apply it again"
     )
 

@@ -17,6 +17,7 @@ from parley_cli.errors import CliError, NotFound, Refused, Usage
 from parley_cli.kept import kept_session
 from parley_cli.output import Output, tool_line
 from parley_cli.session import JsonOption, api_of, output_of
+from parley_cli.typed import STDIN, read_text
 
 SHOWN = 20
 COMMANDS = {
@@ -60,9 +61,9 @@ def chat(
         raise Usage("--json needs --message, or a question on stdin")
     if not message and not interactive:
         # The last line's end is the pipe's, not the question's.
-        message = sys.stdin.buffer.read().decode(errors="replace").rstrip("\n")
+        message = read_text(STDIN).rstrip("\r\n")
     if not interactive and not message.strip():
-        raise Usage("there is nothing to say: the message is blank")
+        raise Usage("there is nothing to say: the message is blank; use --message TEXT, or a pipe")
     chatting = _conversation(api_of(ctx), output, name)
     began = chatting.open(new=new_session)
     if interactive:

@@ -2,15 +2,17 @@
 
 import json
 import re
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 import yaml
 
 from parley_cli.api import Json
-from parley_cli.errors import Refused, Usage
-from parley_cli.manifests import in_file, joined, read_sources
+from parley_cli.errors import CliError, Refused, Usage
+from parley_cli.manifests import Source, joined, problems_of, read_sources
 from parley_cli.output import Output, age
 from parley_cli.session import After, JsonOption, Limit, api_of, confirm_deletion, output_of
 
@@ -21,6 +23,8 @@ Kind = Annotated[
 Name = Annotated[str, typer.Argument(help="Its name.", metavar="NAME")]
 Client = Annotated[str, typer.Argument(help="The llm_client's name.", metavar="NAME")]
 
+# The API names so many, and says how many more there are.
+UNNAMED = re.compile(r"and ([0-9]+) more")
 NO_DOMAIN = "This deployment has no domain for llm_clients: only the sandbox answers."
 
 APPLY_EPILOG = """
@@ -30,22 +34,29 @@ APPLY_EPILOG = """
 
   parley apply -f examples/ --dry-run
 
+  parley apply -f plugins.yaml -f client.yaml
+
   parley describe LLMClient stackademy | sed s/Stan/Eva/ | parley apply -f -
 
-A file may have several documents. All are looked at before anything is written. Applying
-the same again changes nothing. The secret of a new ApiKey is shown this once.
+A file may have several documents, a directory is its .yaml, .yml and .json files. All are
+looked at before anything is written. Applying the same again changes nothing. The secret of
+a new ApiKey is shown this once.
 """
 
 
 def apply(
     ctx: typer.Context,
     *,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     file: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
-            "--file", "-f", metavar="FILE", help="Manifests: a file, a directory, or `-` for stdin."
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="Manifests: a file, a directory, or `-` for stdin. May be repeated.",
         ),
-    ],
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
     ] = False,
@@ -53,15 +64,17 @@ def apply(
 ) -> None:
     """Create or change what manifests describe. Needs an admin key."""
     output = output_of(ctx)
+    if not file and not more:
+        raise Usage("say what to apply: parley apply -f FILE, a directory, or `-` for stdin")
+    if more or not file:
+        raise Usage(_how_to_name(more or [], file or []))
     sources = read_sources(file)
+    if sources.left_out:
+        output.note(f"(left out, there is no `kind` in it: {', '.join(sources.left_out)})")
     try:
-        answer = api_of(ctx).apply(joined(sources), dry_run=dry_run)
+        answer = api_of(ctx).apply(joined(sources.found), dry_run=dry_run)
     except Refused as error:
-        words = in_file(str(error), sources)
-        if "the key 'apiVersion' is there twice" in words:
-            words += "; several manifests in a file need a line `---` between them"
-        # What was typed, or rather written, makes no sense.
-        raise (Usage if error.status == 400 else Refused)(words) from None
+        raise _wrong(error, sources.found) from None
     data = answer.get("data") or {}
     if json_:
         output.result(data)
@@ -70,6 +83,30 @@ def apply(
         _report(output, report)
     if dry_run:
         output.note("(a dry run: nothing was written)")
+
+
+def _how_to_name(more: Sequence[str], named: Sequence[str]) -> str:
+    """What was probably meant where files stand without -f, as after `-f *.yaml`."""
+    words = " ".join(f"-f {shlex.quote(one)}" for one in [*named, *more][:3])
+    return f"each file needs its own -f: parley apply {words}, or -f DIRECTORY for all of one"
+
+
+def _wrong(error: CliError, sources: Sequence[Source]) -> CliError:
+    """What the API found wrong with the manifests, a problem to a line, and how many they are."""
+    if error.status != 400:
+        return error
+    problems = problems_of(str(error), sources)
+    if "the key 'apiVersion' is there twice" in str(error):
+        problems[-1] += "; several manifests in a file need a line `---` between them"
+    if len(problems) == 1:
+        return Usage(problems[0])
+    count = str(len(problems))
+    if unnamed := UNNAMED.fullmatch(problems[-1]):
+        problems.pop()
+        count = f"{len(problems) + int(unnamed[1])} problems, of which {len(problems)} are shown"
+    else:
+        count += " problems"
+    return Usage(f"{count}; nothing was written", problems)
 
 
 def _report(output: Output, report: Json) -> None:

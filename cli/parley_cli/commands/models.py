@@ -1,7 +1,5 @@
 """`parley models`: the catalogue of the account."""
 
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +9,7 @@ from parley_cli.api import Json
 from parley_cli.errors import Usage
 from parley_cli.output import Output
 from parley_cli.session import JsonOption, api_of, group, output_of
+from parley_cli.typed import called, read_text
 
 # The API ignores fields that it does not know, so a slip of the pen must be seen here.
 FIELDS = frozenset(
@@ -97,20 +96,22 @@ def apply(
 
 def read_catalogue(file: str) -> list[Json]:
     """The models of a file; raises Usage that names what is wrong with it."""
+    name = called(file)
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise Usage(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Usage(f"{file} is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        raise Usage(f"{file} is not valid YAML: {error}") from None
+        content = yaml.safe_load(read_text(file))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise Usage(f"{name}: not valid YAML: {where}{error.problem or error.context}") from None
+    except yaml.YAMLError:
+        raise Usage(f"{name}: not valid YAML: a character that YAML does not allow") from None
     models = content.get("models") if isinstance(content, dict) else None
+    if isinstance(content, dict) and "kind" in content:
+        raise Usage(f"{name} is a manifest: parley apply -f {file}")
     if not isinstance(models, list):
-        raise Usage(f"{file} must have a list named `models`; see `parley models apply --help`")
+        raise Usage(f"{name} must have a list named `models`; see `parley models apply --help`")
     for number, model in enumerate(models, 1):
-        _check(model, f"{file}: model {number}")
+        _check(model, f"{name}: model {number}")
     return models
 
 

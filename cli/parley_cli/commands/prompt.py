@@ -1,12 +1,13 @@
 """`parley prompt`: ask, and wait for the answer."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
+from parley_cli.api import new_prompt_id
 from parley_cli.errors import Usage
 from parley_cli.session import JsonOption, api_of, output_of
+from parley_cli.typed import STDIN, read_text
 from parley_cli.waiting import wait_for
 
 EPILOG = """
@@ -72,13 +73,18 @@ def prompt(
 ) -> None:
     """Add a prompt, wait for its answer and show it as it comes."""
     output = output_of(ctx)
+    id_ = id_ or new_prompt_id()
     named = {"threadId": thread, "modelId": model, "id": id_, "template": template}
     new: dict[str, Any] = {"prompt": _text(text)}
     new |= {name: value for name, value in named.items() if value}
     if max_retries is not None:
         new["maxRetries"] = max_retries
     api = api_of(ctx)
-    added = api.add_prompt(new)
+    try:
+        added = api.add_prompt(new)
+    except KeyboardInterrupt:
+        output.note(f"\nIt may have been added: `parley prompts cancel {id_}` cancels it.")
+        raise
     if wait:
         live = output.live if stream is None else stream and not json_
         wait_for(api, output, added, live=live)
@@ -90,14 +96,7 @@ def prompt(
 
 
 def _text(argument: str) -> str:
-    """What to ask; stdin is UTF-8 whatever the locale says."""
-    text = argument
-    if argument == "-":
-        data = sys.stdin.buffer.read()
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            raise Usage("stdin is not UTF-8 text") from None
+    text = read_text(STDIN) if argument == STDIN else argument
     if not text.strip():
         raise Usage("there is nothing to ask: the text is blank")
     return text

@@ -43,10 +43,10 @@ PROBLEMS_NAMED = 20
 
 
 def told(problems: Sequence[str]) -> str:
-    """Problems in one text, not all of them if they are many."""
+    """Problems in one text, each on a line of its own; not all of them if they are many."""
     more = len(problems) - PROBLEMS_NAMED
-    named = [*problems[:PROBLEMS_NAMED], *([f"and {more} more"] if more > 0 else [])]
-    return "; ".join(named)
+    named = [" ".join(problem.split()) for problem in problems[:PROBLEMS_NAMED]]
+    return "\n".join([*named, *([f"and {more} more"] if more > 0 else [])])
 
 
 def kind_named(word: str) -> ManifestKind:
