@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from parley import assembly, assembly_runner
+from parley import assembly_api, assembly_runner
 from parley.adapters.memory import (
     MemoryAccounts,
     MemoryChat,
@@ -20,7 +20,8 @@ from parley.adapters.memory import (
     MemoryThreads,
 )
 from parley.adapters.system import RandomIds, SystemClock
-from parley.assembly import Parts, api_engine
+from parley.assembly import Parts
+from parley.assembly_api import api_engine
 from parley.assembly_runner import runner_engine
 from parley.core.access import ApiKey, KeyRole, key_hash
 from parley.core.events import Frame
@@ -189,7 +190,7 @@ def functions(
     runner, api = function("runner"), function("api")
     with ExitStack() as stack:
         stack.enter_context(patch.dict("os.environ", ENVIRONMENT))
-        for module in (assembly, assembly_runner):
+        for module in (assembly_api, assembly_runner):
             stack.enter_context(patch.object(module, "parts", lambda *_: made))
         stack.enter_context(
             patch.object(assembly_runner, "OpenAIProvider", lambda **_: Provider(model))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from parley.assembly import api_engine
+from parley.assembly_api import api_engine
 from parley.kept_loop import KeptLoop
 from parley.observability import CallsObserver, observed
 from parley.settings import ApiSettings, read

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from parley.assembly import socket_engine
+from parley.assembly_socket import socket_engine
 from parley.core.errors import ParleyError
 from parley.kept_loop import KeptLoop
 from parley.observability import logger, observed

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from parley.assembly import sweeper_engine
+from parley.assembly_sweeper import sweeper_engine
 from parley.kept_loop import KeptLoop
 from parley.observability import logger, observed
 from parley.settings import SweeperSettings, read

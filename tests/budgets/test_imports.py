@@ -23,7 +23,7 @@ TOLERANCE = 0.03
 
 # Modules that a function's import adds, its own and the standard library's not counted: of the
 # latter every version of Python has others.
-FIGURES = {"api": 473, "runner": 932, "socket": 364, "sweeper": 364}
+FIGURES = {"api": 476, "runner": 915, "socket": 355, "sweeper": 347}
 
 # What only a provider's call needs.
 PROVIDER = {"openai", "httpx2", "httpcore2", "anyio", "h11", "jiter", "sniffio", "truststore"}
@@ -107,6 +107,12 @@ def test_the_runner_loads_the_provider_s_package() -> None:
 def test_only_the_api_loads_a_router(name: str) -> None:
     assert "aws_lambda_powertools.event_handler" in of_function("api")
     assert "aws_lambda_powertools.event_handler" not in of_function(name)
+
+
+def test_an_engine_is_not_loaded_with_another_s_use_cases() -> None:
+    assert not {name for name in of_function("sweeper") if name.startswith("parley.wire")}
+    for name in ("runner", "socket", "sweeper"):
+        assert not {"parley.core.manifest", "parley.wire.http_calls"} & set(of_function(name))
 
 
 def test_the_domain_loads_nothing_third_party() -> None:

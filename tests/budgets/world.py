@@ -22,8 +22,10 @@ from parley.adapters.dynamodb_items import thread_item
 from parley.adapters.dynamodb_messages import message_item
 from parley.adapters.openai_provider import OpenAIProvider
 from parley.adapters.system import SystemClock
-from parley.assembly import Parts, api_engine, parts, sweeper_engine
+from parley.assembly import Parts, parts
+from parley.assembly_api import api_engine
 from parley.assembly_runner import Runner, runner_engine
+from parley.assembly_sweeper import sweeper_engine
 from parley.core.access import ApiKey, KeyRole, Principal, key_hash
 from parley.core.context import ContextBudget
 from parley.core.model import Catalogue, Model

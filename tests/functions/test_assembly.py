@@ -6,7 +6,10 @@ import sys
 
 import boto3.session
 import pytest
-from parley import assembly, assembly_runner
+from parley.assembly_api import api_engine
+from parley.assembly_runner import runner_engine
+from parley.assembly_socket import socket_engine
+from parley.assembly_sweeper import sweeper_engine
 from parley.settings import ApiSettings, RunnerSettings, SocketSettings, SweeperSettings, read
 
 from tests.functions.stage import ENVIRONMENT
@@ -50,24 +53,24 @@ def test_engines_are_made_without_a_client(monkeypatch: pytest.MonkeyPatch) -> N
         raise AssertionError("a client was made")
 
     monkeypatch.setattr(boto3.session.Session, "client", refuse)
-    assembly.api_engine(read(ApiSettings))
-    assembly.socket_engine(read(SocketSettings))
-    assembly.sweeper_engine(read(SweeperSettings))
-    assembly_runner.runner_engine(read(RunnerSettings))
+    api_engine(read(ApiSettings))
+    socket_engine(read(SocketSettings))
+    sweeper_engine(read(SweeperSettings))
+    runner_engine(read(RunnerSettings))
 
 
 def test_engines_have_the_figures_of_the_settings() -> None:
-    runner = assembly_runner.runner_engine(read(RunnerSettings))
-    api = assembly.api_engine(read(ApiSettings))
+    runner = runner_engine(read(RunnerSettings))
+    api = api_engine(read(ApiSettings))
 
     assert runner.run.ports.policy == read(RunnerSettings).policy
     assert runner.run.ending.policy == read(RunnerSettings).policy
     assert api.policy == api.accept.policy == read(ApiSettings).policy
-    assert assembly.sweeper_engine(read(SweeperSettings)).policy.sweep == 60
-    assert assembly.socket_engine(read(SocketSettings)).follow.max_connections == 1000
+    assert sweeper_engine(read(SweeperSettings)).policy.sweep == 60
+    assert socket_engine(read(SocketSettings)).follow.max_connections == 1000
 
 
 def test_one_catalogue_serves_what_is_accepted_and_what_is_changed() -> None:
     """Or an admin's change would not reach the same process for a minute."""
-    api = assembly.api_engine(read(ApiSettings))
+    api = api_engine(read(ApiSettings))
     assert api.accept.models is api.models

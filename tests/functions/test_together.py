@@ -11,7 +11,11 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.apigatewaymanagementapi.models import apigatewaymanagementapi_backends
-from parley import assembly, assembly_runner
+from parley.assembly import parts
+from parley.assembly_api import api_engine
+from parley.assembly_runner import runner_engine
+from parley.assembly_socket import socket_engine
+from parley.assembly_sweeper import sweeper_engine
 from parley.core.access import ApiKey, KeyRole
 from parley.core.model import Catalogue, Model
 from parley.kept_loop import KeptLoop
@@ -66,17 +70,11 @@ class Deployed:
         boto3.client("dynamodb").create_table(**definition(ENVIRONMENT["TABLE_NAME"]))
 
         self.api = self.placed(monkeypatch, "api", None)
-        engine = assembly.api_engine(read(ApiSettings))
+        engine = api_engine(read(ApiSettings))
         monkeypatch.setattr(self.api, "http", build(engine, KeptLoop(), CallsObserver()))
-        self.socket = self.placed(
-            monkeypatch, "socket", assembly.socket_engine(read(SocketSettings))
-        )
-        self.sweeper = self.placed(
-            monkeypatch, "sweeper", assembly.sweeper_engine(read(SweeperSettings))
-        )
-        self.runner = self.placed(
-            monkeypatch, "runner", assembly_runner.runner_engine(read(RunnerSettings))
-        )
+        self.socket = self.placed(monkeypatch, "socket", socket_engine(read(SocketSettings)))
+        self.sweeper = self.placed(monkeypatch, "sweeper", sweeper_engine(read(SweeperSettings)))
+        self.runner = self.placed(monkeypatch, "runner", runner_engine(read(RunnerSettings)))
         self.key = self.bootstrapped(model_url)
 
     @staticmethod
@@ -88,7 +86,7 @@ class Deployed:
         return app
 
     def bootstrapped(self, model_url: str) -> str:
-        made = assembly.parts(read(SocketSettings), read(SweeperSettings).policy)
+        made = parts(read(SocketSettings), read(SweeperSettings).policy)
         blank = ApiKey(ACCOUNT, "key_1", "", "usr_1", KeyRole.ADMIN, "", 0)
         models = Catalogue((Model("dev", model_url, "dev-model", default=True),))
 
