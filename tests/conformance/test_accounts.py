@@ -126,15 +126,19 @@ async def test_a_catalogue_put_again_after_a_lost_answer_is_a_success(stores: St
     assert await stores.catalogues.catalogue(ACCOUNT) == replace(mine, version=1)
 
 
-async def test_a_catalogue_is_read_together_with_an_llm_client(stores: Stores) -> None:
+async def test_a_catalogue_is_read_together_with_an_llm_client_and_plugins(stores: Stores) -> None:
     catalogues = stores.catalogues
-    assert await catalogues.catalogue_and_client(ACCOUNT, "weather") == (Catalogue(), None)
+    assert await catalogues.with_client(ACCOUNT, "weather") == (Catalogue(), None, [])
     await catalogues.put_catalogue(ACCOUNT, Catalogue((Model("m", "http://y", "m"),)))
-    made = await stores.resources.add(
-        Resource(ACCOUNT, Kind.LLM_CLIENT, "weather", START, START, spec={"config": {}})
-    )
+    client, plugin = [
+        await stores.resources.add(Resource(ACCOUNT, kind, name, START, START, spec={"a": 1}))
+        for kind, name in ((Kind.LLM_CLIENT, "weather"), (Kind.PLUGIN, "weather"))
+    ]
 
     stored = await catalogues.catalogue(ACCOUNT)
-    assert await catalogues.catalogue_and_client(ACCOUNT, "weather") == (stored, made)
-    assert await catalogues.catalogue_and_client(ACCOUNT, "absent") == (stored, None)
-    assert await catalogues.catalogue_and_client(OTHER, "weather") == (Catalogue(), None)
+    assert await catalogues.with_client(ACCOUNT, "weather") == (stored, client, [])
+    with_plugin = await catalogues.with_client(ACCOUNT, "weather", ["absent", "weather"])
+    assert with_plugin == (stored, client, [plugin])
+    assert await catalogues.with_client(ACCOUNT, "absent", ["absent"]) == (stored, None, [])
+    other = await catalogues.with_client(OTHER, "weather", ["weather"])
+    assert other == (Catalogue(), None, [])

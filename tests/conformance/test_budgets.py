@@ -265,7 +265,7 @@ async def test_every_lookup_of_a_resource_is_one_read(stores: Stores, counted: A
             "batch_get_item",
         ),
         (store.resources(*place, 20, ""), "query"),
-        (stores.catalogues.catalogue_and_client(ACCOUNT, "stackademy"), "batch_get_item"),
+        (stores.catalogues.with_client(ACCOUNT, "stackademy", ["courses"]), "batch_get_item"),
     ):
         found, bill = await counted(call)
         assert found

@@ -175,6 +175,16 @@ async def test_a_plugins_model_may_be_any_of_the_clients_provider() -> None:
     assert (request.model.provider_model, request.api_key) == ("gpt-4o", "the key")
 
 
+async def test_a_turn_of_a_deleted_client_is_not_asked_with_its_namesakes_setup() -> None:
+    world = a_world()
+    await world.add("a", client="adviser")
+    world.describe(Kind.LLM_CLIENT, "adviser", number=2)
+    await look(world)
+    prompt = world.prompt("a")
+    assert (prompt.status, prompt.error_code) == (Status.ABANDONED, "client_gone")
+    assert world.provider.requests == []
+
+
 async def test_a_plugins_model_that_is_gone_is_asked_of_no_other_endpoint() -> None:
     world = World()
     world.describe(

@@ -9,7 +9,7 @@ from parley.core.errors import Invalid, ProviderFailed
 from parley.core.model import Catalogue, Model
 from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind, Resource
-from parley.usecases.setups import REMEMBERED, Setups
+from parley.usecases.setups import GUESS_CAP, PLUGINS_CAP, REMEMBERED, Setups
 
 ACCOUNT = "0000-0000-0001"
 MODEL = Model("model", "http://provider.invalid/v1", "m", default=True, max_tokens=5)
@@ -20,11 +20,11 @@ class Counted(MemoryAccounts):
         super().__init__(resources=resources)
         self.reads = 0
 
-    async def catalogue_and_client(
-        self, account: str, client: str
-    ) -> tuple[Catalogue, Resource | None]:
+    async def with_client(
+        self, account: str, client: str, plugins: Sequence[str] = ()
+    ) -> tuple[Catalogue, Resource | None, Sequence[Resource]]:
         self.reads += 1
-        return await super().catalogue_and_client(account, client)
+        return await super().with_client(account, client, plugins)
 
 
 class CountedResources(MemoryResources):
@@ -57,39 +57,78 @@ async def test_a_client_without_plugins_costs_one_read_and_is_good_for_five_seco
     stage = Stage()
     for now, reads in ((0, 1), (4.9, 1), (5, 2)):
         stage.now = now
-        setup = await stage.setups.resolve(ACCOUNT, "c")
+        setup = await stage.setups.resolve(ACCOUNT, "c", 1)
         assert (stage.accounts.reads, stage.resources.reads) == (reads, [])
     assert setup.client is not None
     assert setup.model == replace(MODEL, max_tokens=9)
     assert (setup.plugins, setup.budget) == ((), setup.client.budget)
 
 
-async def test_plugins_cost_one_more_read_and_are_good_for_fifty_seconds() -> None:
+async def test_plugins_cost_one_more_read_the_first_time_only() -> None:
     stage = Stage("b", "gone", "a", "b")
     stage.put(Kind.PLUGIN, "a", 1)
     stage.put(Kind.PLUGIN, "b", 2)
-    for now, reads in ((0, 1), (49, 1), (50, 2)):
+    for now, reads in ((0, 1), (4.9, 1), (5, 2), (5000, 3)):
         stage.now = now
-        setup = await stage.setups.resolve(ACCOUNT, "c")
+        setup = await stage.setups.resolve(ACCOUNT, "c", 1)
         assert [plugin.name for plugin in setup.plugins] == ["b", "a"], "in the client's order"
-        assert len(stage.resources.reads) == reads
+        assert stage.accounts.reads == reads
+        assert stage.resources.reads == [("b", "gone", "a")]
+
+
+async def test_a_changed_plugin_is_used_after_five_seconds() -> None:
+    stage = Stage("a")
+    stage.put(Kind.PLUGIN, "a", 1)
+    await stage.setups.resolve(ACCOUNT, "c", 1)
+    stage.put(Kind.PLUGIN, "a", 1, prompt={"systemRole": "changed"})
+    stage.now = 5
+    setup = await stage.setups.resolve(ACCOUNT, "c", 1)
+    assert [plugin.system_role for plugin in setup.plugins] == ["changed"]
 
 
 async def test_a_client_that_gets_another_plugin_has_it_with_its_next_setup() -> None:
     stage = Stage("a")
     stage.put(Kind.PLUGIN, "a", 1)
     stage.put(Kind.PLUGIN, "b", 2)
-    await stage.setups.resolve(ACCOUNT, "c")
-    stage.put(Kind.LLM_CLIENT, "c", plugins=["a", "b"])
-    stage.now = 6
-    setup = await stage.setups.resolve(ACCOUNT, "c")
-    assert [plugin.name for plugin in setup.plugins] == ["a", "b"]
+    await stage.setups.resolve(ACCOUNT, "c", 1)
+    stage.put(Kind.LLM_CLIENT, "c", plugins=["b", "a"])
+    stage.now = 5
+    setup = await stage.setups.resolve(ACCOUNT, "c", 1)
+    assert [plugin.name for plugin in setup.plugins] == ["b", "a"]
+    assert stage.resources.reads == [("a",), ("b",)], "only what is new here"
+    stage.put(Kind.LLM_CLIENT, "c", plugins=["b"])
+    stage.now = 10
+    setup = await stage.setups.resolve(ACCOUNT, "c", 1)
+    assert [plugin.name for plugin in setup.plugins] == ["b"]
+
+
+async def test_more_plugins_than_one_read_takes_cost_another() -> None:
+    names = [f"p{n}" for n in range(PLUGINS_CAP)]
+    stage = Stage(*names)
+    for number, name in enumerate(names):
+        stage.put(Kind.PLUGIN, name, number)
+    for now in (0, 5):
+        stage.now = now
+        setup = await stage.setups.resolve(ACCOUNT, "c", 1)
+        assert [plugin.name for plugin in setup.plugins] == names
+    assert stage.resources.reads == [tuple(names), tuple(names[GUESS_CAP:])]
+
+
+async def test_a_namesake_of_a_deleted_client_is_not_taken_for_it() -> None:
+    stage = Stage()
+    await stage.setups.resolve(ACCOUNT, "c", 1)
+    stage.put(Kind.LLM_CLIENT, "c", 2)
+    stage.now = 5
+    with pytest.raises(ProviderFailed) as caught:
+        await stage.setups.resolve(ACCOUNT, "c", 1)
+    assert (caught.value.reason, caught.value.retryable) == ("client_gone", False)
+    assert (await stage.setups.resolve(ACCOUNT, "c", 2)).client is not None
 
 
 async def test_a_client_that_was_deleted_is_gone_for_good() -> None:
     stage = Stage()
     with pytest.raises(ProviderFailed) as caught:
-        await stage.setups.resolve(ACCOUNT, "nobody")
+        await stage.setups.resolve(ACCOUNT, "nobody", 1)
     assert (caught.value.reason, caught.value.retryable) == ("client_gone", False)
 
 
@@ -97,24 +136,24 @@ async def test_a_client_without_a_model_is_invalid() -> None:
     stage = Stage()
     stage.accounts.catalogues[ACCOUNT] = Catalogue()
     with pytest.raises(Invalid):
-        await stage.setups.resolve(ACCOUNT, "c")
+        await stage.setups.resolve(ACCOUNT, "c", 1)
 
 
 async def test_accounts_do_not_share_what_is_remembered() -> None:
     stage = Stage()
-    await stage.setups.resolve(ACCOUNT, "c")
+    await stage.setups.resolve(ACCOUNT, "c", 1)
     with pytest.raises(ProviderFailed):
-        await stage.setups.resolve("0000-0000-0002", "c")
+        await stage.setups.resolve("0000-0000-0002", "c", 1)
 
 
 async def test_what_is_remembered_is_bounded() -> None:
     stage = Stage()
     for n in range(REMEMBERED + 1):
         stage.put(Kind.LLM_CLIENT, f"c{n}")
-        await stage.setups.resolve(ACCOUNT, f"c{n}")
-    await stage.setups.resolve(ACCOUNT, f"c{REMEMBERED}")
+        await stage.setups.resolve(ACCOUNT, f"c{n}", 1)
+    await stage.setups.resolve(ACCOUNT, f"c{REMEMBERED}", 1)
     assert stage.accounts.reads == REMEMBERED + 1
-    await stage.setups.resolve(ACCOUNT, "c0")
+    await stage.setups.resolve(ACCOUNT, "c0", 1)
     assert stage.accounts.reads == REMEMBERED + 2
 
 

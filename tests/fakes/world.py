@@ -187,7 +187,10 @@ class World:
         who: Principal = USER,
         **fields: Any,
     ) -> Prompt:
-        """Accept a prompt."""
+        """Accept a prompt; an llm_client that is only named is the one described now."""
+        described = self.resources.stored.get((ACCOUNT, Kind.LLM_CLIENT, fields.get("client", "")))
+        if described:
+            fields.setdefault("client_number", described.number)
         new = NewPrompt(text or f"ask {prompt_id}", prompt_id, thread_id, **fields)
         return await self.clock.run(self.accept(who, new))
 

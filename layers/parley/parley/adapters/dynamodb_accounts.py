@@ -140,13 +140,15 @@ class DynamoCatalogues:
             if failed.item != item:
                 raise TransitionRefused("put_catalogue") from None
 
-    async def catalogue_and_client(
-        self, account: str, client: str
-    ) -> tuple[Catalogue, Resource | None]:
-        keys = (self._key(account), resource_key(account, Kind.LLM_CLIENT, client))
-        found = await self._table.batch_get(keys)
-        described = found.get(keys[1])
-        return _to_catalogue(found.get(keys[0])), to_resource(described) if described else None
+    async def with_client(
+        self, account: str, client: str, plugins: Sequence[str] = ()
+    ) -> tuple[Catalogue, Resource | None, Sequence[Resource]]:
+        catalogue, described = self._key(account), resource_key(account, Kind.LLM_CLIENT, client)
+        others = [resource_key(account, Kind.PLUGIN, name) for name in plugins]
+        found = await self._table.batch_get([catalogue, described, *others])
+        resources = {key: to_resource(item) for key, item in found.items() if key != catalogue}
+        known = [resources[key] for key in others if key in resources]
+        return _to_catalogue(found.get(catalogue)), resources.get(described), known
 
 
 def _to_catalogue(item: Item | None) -> Catalogue:

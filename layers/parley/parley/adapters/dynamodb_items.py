@@ -34,6 +34,7 @@ PROMPT_FIXED = (
     "sync",
     "model_id",
     "client",
+    "client_number",
 )
 PROMPT_MOVING = (
     "turn",

@@ -170,8 +170,9 @@ class MemoryAccounts:
             raise TransitionRefused("put_catalogue")
         self.catalogues[account] = changed
 
-    async def catalogue_and_client(
-        self, account: str, client: str
-    ) -> tuple[Catalogue, Resource | None]:
+    async def with_client(
+        self, account: str, client: str, plugins: Sequence[str] = ()
+    ) -> tuple[Catalogue, Resource | None, Sequence[Resource]]:
         described = await self.resources.resource(account, Kind.LLM_CLIENT, client)
-        return await self.catalogue(account), described
+        stored = (self.resources.stored.get((account, Kind.PLUGIN, name)) for name in plugins)
+        return await self.catalogue(account), described, [one for one in stored if one]

@@ -69,7 +69,7 @@ class Prompt:
     `fingerprint` identifies the submitted content (I7). `failures` and `losses` are the
     parts of the retry budget already spent; both start anew with a retry, `run_count`
     never does. `lease_token` and `lease_until` are set while running only. `client` names
-    the llm_client of a session's turn.
+    the llm_client of a session's turn, `client_number` says which one of that name it was.
     """
 
     account: str
@@ -85,6 +85,7 @@ class Prompt:
     sync: bool = False
     model_id: str = ""
     client: str = ""
+    client_number: int = 0
     run_count: int = 0
     failures: int = 0
     losses: int = 0

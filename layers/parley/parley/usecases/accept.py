@@ -55,7 +55,7 @@ JITTER_SECONDS = 0.05
 class NewPrompt:
     """What a caller submits. Empty ids are made; `max_retries` None is the default.
 
-    `client` names the llm_client of a session's turn, `replaces` is the turn (0 for none)
+    `client` and `client_number` are the llm_client's of a session's turn, `replaces` is the turn (0 for none)
     whose question this one is an edit of.
     """
 
@@ -67,6 +67,7 @@ class NewPrompt:
     max_retries: int | None = None
     sync: bool = False
     client: str = ""
+    client_number: int = 0
     replaces: int = 0
 
 
@@ -222,6 +223,7 @@ class Accept:
             sync=new.sync,
             model_id=new.model_id,
             client=new.client,
+            client_number=new.client_number,
         )
         question = Message(
             account=principal.account,

@@ -256,7 +256,9 @@ class Attempt:
         prompt, ports = self.prompt, self.ports
         try:
             if prompt.client:
-                return await ports.setups.resolve(prompt.account, prompt.client)
+                return await ports.setups.resolve(
+                    prompt.account, prompt.client, prompt.client_number
+                )
             return Setup(await ports.models.resolve(prompt.account, prompt.model_id))
         except Invalid as error:
             raise ProviderFailed("unknown_model", str(error), retryable=False) from None

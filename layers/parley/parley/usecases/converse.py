@@ -106,6 +106,7 @@ class Converse:
             thread_id=session_id(key),
             max_retries=CHAT_RETRIES,
             client=client.name,
+            client_number=client.number,
             replaces=said.replaces,
         )
         principal = session_principal(rules.fresh(self.clock.now()), said.key_hash)

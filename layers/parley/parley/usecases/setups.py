@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
 
 from parley.core.context import ContextBudget
 from parley.core.errors import Invalid, ProviderFailed
@@ -14,15 +13,13 @@ from parley.core.resource import Kind, Resource
 from parley.ports import CatalogueStore, ResourceStore
 
 # Short, for who changes a manifest wants to see what it does.
-CLIENT_SECONDS = 5
-PLUGINS_SECONDS = 50
+REMEMBER_SECONDS = 5
 REMEMBERED = 1000
 PLUGINS_CAP = 100
+# A read of many items takes 100, of which two are the catalogue and the llm_client.
+GUESS_CAP = 98
 PROMPT_PAGE = 40
 CHAT_PAGE = 120
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +58,8 @@ class Setup:
             raise ProviderFailed("unknown_model", detail, retryable=False) from None
 
 
-@dataclass
-class _Remembered(Generic[K, V]):
-    """Values that are good for some seconds."""
-
-    seconds: float
-    monotonic: Callable[[], float]
-    _values: dict[K, tuple[float, V]] = field(default_factory=dict)
-
-    def get(self, key: K) -> V | None:
-        until, value = self._values.get(key, (0.0, None))
-        return value if until > self.monotonic() else None
-
-    def put(self, key: K, value: V) -> None:
-        if len(self._values) >= REMEMBERED:
-            self._values.clear()
-        self._values[key] = (self.monotonic() + self.seconds, value)
-
-
 class Setups:
-    """The setups of llm_clients, remembered for a while: clients for 5 s, plugins for 50 s."""
+    """The setups of llm_clients, each remembered for 5 s."""
 
     def __init__(
         self,
@@ -90,44 +69,53 @@ class Setups:
     ) -> None:
         self._catalogues = catalogues
         self._resources = resources
-        self._clients = _Remembered[tuple[str, str], tuple[Catalogue, LlmClient]](
-            CLIENT_SECONDS, monotonic
-        )
-        self._plugins = _Remembered[tuple[str, tuple[str, ...]], tuple[StaticPlugin, ...]](
-            PLUGINS_SECONDS, monotonic
-        )
+        self._monotonic = monotonic
+        self._remembered: dict[tuple[str, str], tuple[float, _Read]] = {}
 
-    async def resolve(self, account: str, name: str) -> Setup:
-        """The setup of the llm_client with this name.
+    async def resolve(self, account: str, name: str, number: int) -> Setup:
+        """The setup of the llm_client with this name and number.
 
-        One read, for the catalogue and the llm_client; one more if it has plugins; none for
-        what is remembered. Raises ProviderFailed (`client_gone`, not retryable) if it was
-        deleted, Invalid if it has no model.
+        One read, for the catalogue, the llm_client and the plugins that it had last time; one
+        more for plugins that are new here; none for what is remembered. Raises ProviderFailed
+        (`client_gone`, not retryable) if it was deleted, also if another has its name now;
+        Invalid if it has no model.
         """
-        catalogue, client = await self._client(account, name)
-        model = catalogue.resolve_with(client.provider, client.model)
-        plugins = await self._plugins_of(client) if client.plugins else ()
-        return Setup(replace(model, max_tokens=client.max_tokens), client, plugins, catalogue)
-
-    async def _client(self, account: str, name: str) -> tuple[Catalogue, LlmClient]:
-        if known := self._clients.get((account, name)):
-            return known
-        catalogue, resource = await self._catalogues.catalogue_and_client(account, name)
-        if resource is None:
+        read = await self._read(account, name)
+        if read.client is None or read.client.number != number:
             raise ProviderFailed("client_gone", "the llm_client was deleted", retryable=False)
-        found = (catalogue, client_of(resource))
-        self._clients.put((account, name), found)
-        return found
+        client = read.client
+        model = read.catalogue.resolve_with(client.provider, client.model)
+        model = replace(model, max_tokens=client.max_tokens)
+        return Setup(model, client, read.plugins, read.catalogue)
 
-    async def _plugins_of(self, client: LlmClient) -> tuple[StaticPlugin, ...]:
-        """In the order in which the llm_client names them; those that are gone are left out."""
-        names = client.plugins[:PLUGINS_CAP]
-        if (known := self._plugins.get((client.account, names))) is not None:
+    async def _read(self, account: str, name: str) -> "_Read":
+        until, known = self._remembered.get((account, name), (0.0, _Read()))
+        if until > self._monotonic():
             return known
-        found = await self._resources.some(client.account, Kind.PLUGIN, names)
-        plugins = _in_order(names, found)
-        self._plugins.put((client.account, names), plugins)
-        return plugins
+        guessed = known.client.plugins[:GUESS_CAP] if known.client else ()
+        catalogue, resource, found = await self._catalogues.with_client(account, name, guessed)
+        if resource is None:
+            return _Read()
+        client = client_of(resource)
+        names = client.plugins[:PLUGINS_CAP]
+        if missing := [plugin for plugin in dict.fromkeys(names) if plugin not in guessed]:
+            found = [*found, *await self._resources.some(account, Kind.PLUGIN, missing)]
+        read = _Read(catalogue, client, _in_order(names, found))
+        if len(self._remembered) >= REMEMBERED:
+            self._remembered.clear()
+        self._remembered[account, name] = (self._monotonic() + REMEMBER_SECONDS, read)
+        return read
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is stored of an llm_client, with its plugins in the order in which it names them;
+    those that are gone are left out.
+    """
+
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    client: LlmClient | None = None
+    plugins: tuple[StaticPlugin, ...] = ()
 
 
 def _in_order(names: Sequence[str], found: Sequence[Resource]) -> tuple[StaticPlugin, ...]:
