@@ -11,6 +11,7 @@ import httpx
 
 from parley_cli.config import Target
 from parley_cli.errors import CliError, NotAuthenticated, NotFound, Refused, Unreachable
+from parley_cli.wayout import refused_key, unreached, with_way_out
 
 Json = dict[str, Any]
 
@@ -76,13 +77,13 @@ class Api:
             try:
                 response = self._client.request(method, path, params=params, **content)
             except httpx.ConnectError as error:
-                failure, again = f"{self.target.api} could not be reached: {error}", True
+                failure, again = unreached(self.target, str(error)), True
             except httpx.TransportError as error:
                 name = type(error).__name__
                 failure, again = f"{self.target.api} did not answer: {error or name}", repeatable
             else:
                 if response.status_code not in BUSY:
-                    return _answer(response)
+                    return _answer(response, self.target)
                 failure = f"{self.target.api} is not available: {_refusal(response)}"
                 again = repeatable
                 pause = max(pause, _retry_after(response))
@@ -126,7 +127,7 @@ class Api:
         """The thread; the API answers 200 also for one that is not there."""
         answer = self._call("GET", f"/chat-svc/thread/{_id(thread_id)}")
         if not answer.get("exists") or not isinstance(answer.get("thread"), dict):
-            raise NotFound("no such thread")
+            raise NotFound(with_way_out("no such thread"))
         thread: Json = answer["thread"]
         return thread
 
@@ -236,7 +237,7 @@ class Api:
 
 def _id(value: str) -> str:
     if value in {"", ".", ".."}:
-        raise NotFound("no such id")
+        raise NotFound(f"there is no such id: {value!r}")
     return quote(value, safe="")
 
 
@@ -244,15 +245,17 @@ def _page(limit: int, after: str) -> Json:
     return {"limit": limit} | ({"after": after} if after else {})
 
 
-def _answer(response: httpx.Response) -> Json:
+def _answer(response: httpx.Response, target: Target) -> Json:
     """The body of a success; raises what a refusal means."""
     if response.is_success:
         body = _body(response)
         if body is None:
-            raise Refused(f"{response.request.url.host} answered something that is no JSON object")
+            raise Refused(f"{target.api} answered something that is no JSON object: is it the API?")
         return body
-    error = error_of(response.status_code)(_refusal(response))
-    error.status = response.status_code
+    status = response.status_code
+    words = _refusal(response)
+    error = error_of(status)(refused_key(words, target) if status == 401 else with_way_out(words))
+    error.status = status
     raise error
 
 

@@ -9,8 +9,9 @@ unless both name the same API.
 
 import json
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,30 @@ from urllib.parse import urlsplit
 
 from parley_cli.errors import NotAuthenticated, Usage
 
+KEY_FORM = "a key is of ASCII characters, without spaces"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LOCAL_STACK = "the local stack"
 STACK_VARIABLE = "PARLEY_STACK"
+ENVIRONMENT = "the environment"
+HOST = re.compile(r"[\w.:-]+")
+NO_API = """no API is configured. Any of these does it:
+  parley login --api https://...                  saves it and your key, which it asks for
+  export PARLEY_API=https://... PARLEY_KEY=...    for this shell only
+  make run                                        in Parley's directory: a local stack"""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An API with the key for it. `websocket` is empty where it is not known."""
+    """An API with the key for it. `websocket` is empty where it is not known.
+
+    `source` is where the address is from, `key_source` where the key is from.
+    """
 
     api: str
     key: str = field(repr=False)
     websocket: str = ""
     source: str = ""
+    key_source: str = ""
 
 
 def config_file(env: Mapping[str, str]) -> Path:
@@ -44,9 +56,14 @@ def checked_url(url: str, schemes: tuple[str, ...], name: str) -> str:
 
     An unencrypted address is only for this machine: the key would travel in the clear.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise Usage(f"{name} must be a URL that begins with {schemes[0]}://")
+    wrong = Usage(f"{name} must be a URL that begins with {schemes[0]}://, not {url!r}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for what is no number
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in schemes or not parts.hostname or not HOST.fullmatch(parts.hostname):
+        raise wrong
     if parts.scheme in {"http", "ws"} and parts.hostname not in LOOPBACK:
         raise Usage(f"{name} must begin with {schemes[0]}://: a key is not sent unencrypted")
     return url.rstrip("/")
@@ -64,25 +81,38 @@ def load_target(env: Mapping[str, str], directory: Path) -> Target:
     sources.insert(1 if env.get(STACK_VARIABLE) else 2, local)
     chosen = next((source for source in sources if source.api), None)
     if chosen is None:
-        raise NotAuthenticated(
-            "no API is configured. Use `parley login --api URL`, or set PARLEY_API and "
-            "PARLEY_KEY. On a development machine `make run` starts a local stack; of several "
-            f"at once {STACK_VARIABLE} names the file of the one that is meant."
-        )
+        raise NotAuthenticated(NO_API + _which_of(stacks_near(directory)))
     same = [source for source in sources if source.api == chosen.api]
-    key = sources[0].key or next((source.key for source in same if source.key), "")
-    if not key:
+    keyed = next((source for source in (sources[0], *same) if source.key), None)
+    if keyed is None:
         raise NotAuthenticated(
-            f"there is no key for {chosen.api}. Use `parley login --api {chosen.api}`, "
-            "or set PARLEY_KEY."
+            f"there is no key for {chosen.api}. `parley login --api {chosen.api}` saves one, "
+            "PARLEY_KEY holds one for this shell."
         )
+    key = keyed.key
+    if not is_key(key):
+        raise NotAuthenticated(f"what {keyed.key_source} has as key is none: {KEY_FORM}")
     websocket = sources[0].websocket or next((s.websocket for s in same if s.websocket), "")
     return Target(
         checked_url(chosen.api, ("https", "http"), "the API's address"),
         key,
         checked_url(websocket, ("wss", "ws"), "the socket's address") if websocket else "",
         chosen.source,
+        keyed.key_source,
     )
+
+
+def is_key(text: str) -> bool:
+    """True for what could be a key, which is sent in a header."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def _which_of(stacks: Sequence[Path]) -> str:
+    """What to say where several local stacks run: none of them is taken for the one."""
+    if len(stacks) < 2:
+        return ""
+    named = "".join(f"\n  export {STACK_VARIABLE}={stack}" for stack in stacks)
+    return f"\nSeveral local stacks run here. One of these chooses one:{named}"
 
 
 def _from_env(env: Mapping[str, str]) -> Target:
@@ -90,7 +120,8 @@ def _from_env(env: Mapping[str, str]) -> Target:
         env.get("PARLEY_API", "").rstrip("/"),
         env.get("PARLEY_KEY", "").strip(),
         env.get("PARLEY_WEBSOCKET", ""),
-        "the environment",
+        ENVIRONMENT,
+        "PARLEY_KEY",
     )
 
 
@@ -100,17 +131,17 @@ def _from_file(path: Path) -> Target:
     except FileNotFoundError:
         return Target("", "")
     except (OSError, ValueError) as error:
-        raise Usage(f"{path} cannot be read: {error}") from error
+        raise Usage(f"{path} cannot be read: {error}; `parley login` writes it anew") from None
     names = ("api", "key", "websocket")
     api, key, websocket = (str(stored.get(name, "")).rstrip("/") for name in names)
-    return Target(api, key, websocket, str(path))
+    return Target(api, key, websocket, str(path), str(path))
 
 
 def _from_local_stack(env: Mapping[str, str], directory: Path) -> Target:
     stored = local_stack(env, directory)
     names = ("api", "admin_key", "websocket")
     api, key, websocket = (str(stored.get(name, "")).rstrip("/") for name in names)
-    return Target(api, key, websocket, LOCAL_STACK)
+    return Target(api, key, websocket, LOCAL_STACK, LOCAL_STACK)
 
 
 def local_stack(env: Mapping[str, str], directory: Path) -> dict[str, Any]:
@@ -125,14 +156,22 @@ def local_stack(env: Mapping[str, str], directory: Path) -> dict[str, Any]:
         if not stored:
             raise Usage(f"{STACK_VARIABLE}: {named} is not the file of a running local stack")
         return stored
+    found = stacks_near(directory)
+    return _stack_in(found[0]) if len(found) == 1 else {}
+
+
+def stacks_near(directory: Path) -> list[Path]:
+    """The files of local stacks in the nearest directory upwards that has any.
+
+    `stack.json` is the one that is meant, whatever is beside it.
+    """
     for parent in (directory, *directory.parents):
         local = parent / ".local"
         if (local / "stack.json").exists():
-            return _stack_in(local / "stack.json")
-        found = sorted(local.glob("stack-*.json"))
-        if found:
-            return _stack_in(found[0]) if len(found) == 1 else {}
-    return {}
+            return [local / "stack.json"]
+        if found := sorted(local.glob("stack-*.json")):
+            return found
+    return []
 
 
 def _stack_in(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The `parley` command: its parts put together."""
 
 import io
+import shutil
 import sys
 
 import typer
@@ -20,6 +21,7 @@ from parley_cli.commands import (
     sessions,
     threads,
 )
+from parley_cli.helping import NARROW, flowing, plain
 from parley_cli.session import ParleyGroup
 
 EPILOG = """
@@ -37,9 +39,9 @@ EPILOG = """
 
 [bold]Exit codes[/bold]
 
-  0 done    1 the prompt ended abandoned or canceled, or the API refused    2 usage
+  0 done    1 abandoned, canceled or refused    2 usage    3 no or wrong key
 
-  3 no or wrong key    4 not found    5 the API could not be reached    130 Ctrl-C
+  4 not found    5 the API could not be reached    130 Ctrl-C
 """
 
 app = typer.Typer(
@@ -78,12 +80,15 @@ app.add_typer(accounts.app, name="accounts", rich_help_panel=AWS)
 app.add_typer(domains.app, name="domains", rich_help_panel=AWS)
 app.command(epilog=operate.BOOTSTRAP_EPILOG, rich_help_panel=AWS)(operate.bootstrap)
 app.command(epilog=operate.DOCTOR_EPILOG, rich_help_panel=AWS)(operate.doctor)
+flowing(app)
 
 
 def main() -> None:
     """The entry point. What cannot be encoded is shown as an escape, not as a crash."""
     if sys.stdin is None:  # closed, as by `<&-`: as good as empty
         sys.stdin = io.TextIOWrapper(io.BytesIO())
+    if shutil.get_terminal_size().columns < NARROW:
+        plain(app)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

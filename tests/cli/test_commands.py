@@ -7,8 +7,7 @@ import pytest
 import yaml
 from parley_cli import follow
 from parley_cli.api import TRIES
-from parley_cli.main import app
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from tests.cli.conftest import Run
 from tests.cli.server import ADMIN_KEY, USER_KEY, FakeApi
@@ -294,6 +293,37 @@ def test_an_absent_thing_is_4(run: Run):
     assert run("threads", "watch", "nope").exit_code == 4
 
 
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        ("prompts show nope", "parley prompts list --all"),
+        ("threads show nope", "parley threads list"),
+        ("threads delete nope --yes", "parley threads list"),
+        ("dlq redrive nope", "parley dlq list"),
+        ("sessions show nope", "parley sessions list"),
+        ("sessions delete nope --yes", "parley sessions list"),
+    ],
+)
+def test_an_absent_thing_comes_with_the_way_to_those_there_are(run: Run, words, way):
+    result = run(*words.split())
+    assert (result.exit_code, way in " ".join(result.stderr.split())) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("keys create --role boss", "-r': 'boss' is not one of"),
+        ("prompts list -n 0", "-n': must be greater than or equal to 1"),
+        ("describe LLMClient", "parley describe LLMClient NAME"),
+        ("models apply -f one.yaml", "one.yaml is a manifest: parley apply -f one.yaml"),
+    ],
+)
+def test_a_slip_is_told_in_words_for_people(run: Run, words, said):
+    Path("one.yaml").write_text("kind: Plugin")
+    result = run(*words.split())
+    assert (result.exit_code, said in " ".join(result.stderr.split())) == (2, True)
+
+
 def test_an_api_that_is_not_there_is_5(run: Run, monkeypatch):
     monkeypatch.setenv("PARLEY_API", "http://127.0.0.1:9")
     assert run("status").exit_code == 5
@@ -369,35 +399,3 @@ def test_control_characters_do_not_reach_a_terminal():
     from parley_cli.output import harmless
 
     assert harmless("a\x1b[2Jb\x9bc\r\n\td\x7f") == "a�[2Jb�c�\n\td�"
-
-
-# --- help
-
-
-def commands() -> list[list[str]]:
-    groups = {"prompts": "list show cancel retry remove", "threads": "watch list show delete"}
-    groups |= {"dlq": "list redrive", "models": "list apply", "keys": "create list revoke"}
-    paths = [[name, command] for name, words in groups.items() for command in words.split()]
-    return [[], ["prompt"], ["status"], ["login"], ["bootstrap"], ["doctor"], *paths]
-
-
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_help_teaches_with_an_example(words):
-    result = CliRunner().invoke(app, [*words, "--help"])
-    assert result.exit_code == 0
-    assert f"parley {' '.join(words)}" in result.stdout.split("──╯")[-1]
-
-
-def test_the_page_names_every_command_and_every_exit_code():
-    from parley_cli import errors
-
-    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-    table = page[: page.index("## Which API")]
-    for words in filter(None, commands()):
-        group, command = words[0], words[-1]
-        assert f"`parley {group}" in table
-        assert any(f"`parley {group}" in row and command in row for row in table.splitlines())
-    codes = {value for name, value in vars(errors).items() if name.isupper()}
-    assert {line.split()[1] for line in page.splitlines() if line[:3].strip("| ").isdigit()} == {
-        str(code) for code in codes
-    }

@@ -44,7 +44,7 @@ def test_the_environment_goes_before_the_file_before_the_local_stack(tmp_path):
 def another_stack(directory: Path, port: int) -> Path:
     (directory / ".local").mkdir(exist_ok=True)
     file = directory / ".local" / f"stack-{port}.json"
-    file.write_text(json.dumps({"api": f"http://localhost:{port}", "admin_key": f"of {port}"}))
+    file.write_text(json.dumps({"api": f"http://localhost:{port}", "admin_key": f"of-{port}"}))
     return file
 
 
@@ -52,9 +52,9 @@ def test_the_only_local_stack_is_found_whatever_its_port(tmp_path):
     another_stack(tmp_path, 9999)
     inside = tmp_path / "deep"
     inside.mkdir()
-    assert load_target(env(tmp_path), inside).key == "of 9999"
-    another_stack(tmp_path, 8888)
-    with pytest.raises(NotAuthenticated, match="PARLEY_STACK"):
+    assert load_target(env(tmp_path), inside).key == "of-9999"
+    other = another_stack(tmp_path, 8888)
+    with pytest.raises(NotAuthenticated, match=f"export PARLEY_STACK={other}"):
         load_target(env(tmp_path), inside)
 
 
@@ -87,8 +87,19 @@ def test_nothing_configured_says_what_to_do(tmp_path):
         load_target(env(tmp_path), tmp_path)
 
 
-@pytest.mark.parametrize("url", ["http://prompts.example.com", "prompts.example.com", "ftp://x"])
-def test_a_key_is_not_sent_unencrypted(tmp_path, url):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://prompts.example.com",
+        "prompts.example.com",
+        "ftp://x",
+        "https://[bad",
+        "https://two words",
+        "https://localhost:port",
+        "https://localhost:99999",
+    ],
+)
+def test_an_address_that_cannot_be_used_or_is_not_encrypted_is_refused(tmp_path, url):
     with pytest.raises(Usage):
         load_target(env(tmp_path, PARLEY_API=url, PARLEY_KEY="k"), tmp_path)
 
@@ -138,3 +149,48 @@ def test_the_local_stack_is_used_with_a_hint_on_stderr(run: Run, api: FakeApi, m
     result = run("prompts", "list")
     assert result.exit_code == 0, result.stderr
     assert f"using the local stack at {api.url}" in result.stderr
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two words", "two\nlines"])
+def test_a_key_that_cannot_be_sent_is_told_with_where_it_is_from(tmp_path, key):
+    with pytest.raises(NotAuthenticated, match="what PARLEY_KEY has"):
+        load_target(env(tmp_path, PARLEY_API=URL, PARLEY_KEY=key), tmp_path)
+    save_target(config_file(env(tmp_path)), Target(URL, key))
+    with pytest.raises(NotAuthenticated, match=r"what .*config\.toml has"):
+        load_target(env(tmp_path), tmp_path)
+
+
+def test_a_refused_key_is_told_with_where_it_is_from(run: Run, api: FakeApi, monkeypatch):
+    refused = run("status", env={"PARLEY_KEY": "wrong"})
+    assert (refused.exit_code, "the one of PARLEY_KEY" in refused.stderr) == (3, True)
+    monkeypatch.delenv("PARLEY_API")
+    monkeypatch.delenv("PARLEY_KEY")
+    local_stack(Path.cwd(), api.url)
+    told = " ".join(run("status").stderr.split())
+    assert "the one of the local stack" in told
+    assert f"parley login --api {api.url}" in told
+    tried = run("login", "--api", api.url, "--key", "wrong")
+    assert (tried.exit_code, "an admin makes one" in tried.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("command", ["example-manifest", "json-schema"])
+def test_without_an_api_writers_of_manifests_are_told_what_to_do(run: Run, monkeypatch, command):
+    nowhere = run(command, "LLMClient", env={"PARLEY_API": "http://127.0.0.1:9"})
+    assert nowhere.exit_code == 5
+    monkeypatch.delenv("PARLEY_API")
+    monkeypatch.delenv("PARLEY_KEY")
+    nothing = run(command, "LLMClient")
+    assert nothing.exit_code == 3
+    for way in ("parley login --api", "export PARLEY_API=", "make run"):
+        assert way in nothing.stderr
+    assert "make run" in nowhere.stderr
+    for told in (nowhere, nothing):
+        assert "docs/manifests.md" in told.stderr
+    assert json.loads(run(command, "LLMClient", "--json").stderr)["error"]
+
+
+def test_the_page_that_stands_in_for_the_api_has_what_is_promised():
+    page = (Path(__file__).parents[2] / "docs" / "manifests.md").read_text()
+    for kind in ("Account", "User", "ApiKey", "LLMClient", "Plugin", "Provider", "Secret", "Model"):
+        assert f"## {kind}\n" in page
+        assert f"kind: {kind}\n" in page

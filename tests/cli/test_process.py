@@ -112,3 +112,72 @@ def test_what_a_failed_attempt_said_stays_on_the_screen(api: FakeApi, environmen
     assert "attempt 1 failed (cut)" in sent
     assert "A whole �[2Janswer.\r\n" in sent
     assert "\x1b[2J" not in sent
+
+
+def ended(command: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """A line of the shell, `parley` being what is tested; nothing of it may be a crash."""
+    done = subprocess.run(
+        ["/bin/bash", "-c", f'parley() {{ {PARLEY} "$@"; }}\n{command}'],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("command", ["status", "status --json", "keys list"])
+def test_a_reader_that_left_is_told_apart_from_a_refusal(api: FakeApi, environment, command):
+    done = ended(f"parley {command} | true; exit ${{PIPESTATUS[0]}}", environment)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("command", ["status", "status --json", "prompts list --all --json"])
+def test_output_that_cannot_be_written_is_an_error(api: FakeApi, environment, command):
+    done = ended(f"parley {command} > /dev/full", environment)
+    assert done.returncode == 1
+    assert "the output cannot be written: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["apply -f -", "prompt -", "chat stackademy", "models apply -f -"]
+)
+def test_a_closed_stdin_is_an_empty_one(api: FakeApi, environment, command):
+    assert ended(f"parley {command} <&-", environment).returncode == 2
+    assert not api.prompts
+
+
+@pytest.mark.parametrize("command", ["prompt", "chat stackademy -m", "apply -f", "prompts show"])
+def test_what_is_typed_in_no_encoding_is_a_usage_error(api: FakeApi, environment, command):
+    done = ended(f"parley {command} $'\\xff'", environment)
+    assert (done.returncode, "not UTF-8 text" in done.stderr) == (2, True)
+    assert not api.calls
+
+
+@pytest.mark.parametrize(
+    "command", ["prompt -", "chat stackademy", "apply -f -", "models apply -f -"]
+)
+def test_what_is_piped_in_no_encoding_is_a_usage_error(api: FakeApi, environment, command):
+    done = ended(f"printf '\\xff' | parley {command}", environment)
+    assert (done.returncode, "stdin is not UTF-8 text" in done.stderr) == (2, True)
+
+
+def test_the_locale_c_neither_garbles_nor_crashes(api: FakeApi, environment):
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    api.script = [("start",), ("say", "Grüße 漢"), ("finish",)]
+    done = ended("parley prompt 'Grüße 漢字'", environment | plain)
+    assert (done.returncode, done.stdout) == (0, "Gr\\xfc\\xdfe \\u6f22\n")
+    assert next(iter(api.prompts.values())).body["prompt"] == "Grüße 漢字"
+
+
+def test_on_a_narrow_screen_help_names_each_option_whole(environment):
+    del environment["TERMINAL_WIDTH"]
+    done = ended("parley chat --help", environment | {"COLUMNS": "40"})
+    assert "--new-session" in done.stdout
+    assert "╭" not in done.stdout
+    assert "[bold]" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 50
+    assert "╭" in ended("parley chat --help", environment | {"COLUMNS": "80"}).stdout

@@ -230,3 +230,13 @@ def test_other_prompts_of_the_thread_are_not_shown(run: Run, api: FakeApi):
     ok(run("prompt", "first", "--thread", "t"))
     api.script = [("watched", 2), ("start",), ("say", "second"), ("finish",)]
     assert ok(run("prompt", "again", "--thread", "t", "--stream")).stdout == "second\n"
+
+
+def test_ctrl_c_while_it_is_added_tells_how_to_cancel_it(run: Run, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("parley_cli.api.Api.add_prompt", interrupted)
+    result = run("prompt", "x", "--id", "p1")
+    assert (result.exit_code, "parley prompts cancel p1" in result.stderr) == (130, True)
+    assert "parley prompts cancel prom_" in run("prompt", "x").stderr

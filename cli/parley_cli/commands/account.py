@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from parley_cli.api import Api
-from parley_cli.config import Target, checked_url, config_file, save_target
+from parley_cli.config import KEY_FORM, Target, checked_url, config_file, is_key, save_target
 from parley_cli.errors import Usage
 from parley_cli.session import JsonOption, api_of, output_of
 
@@ -75,11 +75,13 @@ def _key(key: str) -> str:
         key = sys.stdin.readline()
     elif not key:
         if not sys.stdin.isatty():
-            raise Usage("there is no key: use --key -, or set PARLEY_KEY")
+            raise Usage(
+                "there is no key, and no terminal to ask on: use --key -, or set PARLEY_KEY"
+            )
         key = typer.prompt("Key", hide_input=True)
     key = key.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise Usage("that is no key")
+    if not is_key(key):
+        raise Usage(f"that is no key: {KEY_FORM}")
     return key
 
 

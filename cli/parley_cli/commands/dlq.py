@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from parley_cli.errors import NotFound
 from parley_cli.session import JsonOption, api_of, group, output_of
 
 app = group("Prompts that were given up: look at them, give them another chance.")
@@ -43,17 +44,19 @@ Records whose prompt is gone, or was retried already, are obsolete and deleted.
 def redrive(
     ctx: typer.Context,
     prompt_id: Annotated[
-        str, typer.Argument(help="Only this prompt's record.", metavar="[ID]", show_default=False)
+        str, typer.Argument(help="Only this prompt's record.", metavar="ID", show_default=False)
     ] = "",
     json_: JsonOption = False,
 ) -> None:
     """Give the prompts a new turn at the end of their threads. Needs an admin key."""
     output = output_of(ctx)
     answer = api_of(ctx).redrive(prompt_id)
+    retried, obsolete = answer.get("retried") or [], answer.get("obsolete") or []
+    if prompt_id and not retried and not obsolete:
+        raise NotFound(f"no record of {prompt_id}; `parley dlq list` lists those there are")
     if json_:
         output.result(answer)
         return
-    retried, obsolete = answer.get("retried") or [], answer.get("obsolete") or []
     for prompt in retried:
         output.say(f"retried   {prompt.get('id')}")
     for record in obsolete:

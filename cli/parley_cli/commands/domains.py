@@ -25,8 +25,8 @@ app = group("Verify and remove custom hosts of llm_clients. Needs AWS credential
     epilog="""
 [bold]Example[/bold]
 
-  parley domains verify chat.acme.com --llm-client stackademy --account 3141-5926-5359 \\
-    --stack parley
+  parley domains verify chat.acme.com --llm-client stackademy \\
+    --account 3141-5926-5359 --stack parley
 
 Do it once the host leads to the API (its certificate, its API Gateway domain and its DNS
 record are there) and you know that it is the account's: from then on it answers. An

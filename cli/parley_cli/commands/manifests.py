@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from parley_cli.api import Json
-from parley_cli.errors import CliError, Refused, Usage
+from parley_cli.errors import CliError, NotAuthenticated, Refused, Unreachable, Usage
 from parley_cli.manifests import Source, joined, problems_of, read_sources
 from parley_cli.output import Output, age
 from parley_cli.session import After, JsonOption, Limit, api_of, confirm_deletion, output_of
@@ -135,7 +135,7 @@ def get(
     ctx: typer.Context,
     *,
     kind: Kind,
-    name: Annotated[str, typer.Argument(help="This one only.", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help="This one only.", metavar="NAME")] = "",
     limit: Limit = 50,
     after: After = "",
     json_: JsonOption = False,
@@ -198,9 +198,18 @@ a mask leaves the stored one as it is.
 """
 
 
-def describe(ctx: typer.Context, kind: Kind, name: Name, json_: JsonOption = False) -> None:
+def describe(
+    ctx: typer.Context,
+    kind: Kind,
+    name: Annotated[
+        str, typer.Argument(help="Its name; the Account needs none.", metavar="NAME")
+    ] = "",
+    json_: JsonOption = False,
+) -> None:
     """Show the manifest of something, with its status."""
     output = output_of(ctx)
+    if not name and kind.lower() not in {"account", "accounts"}:
+        raise Usage(f"say which one: parley describe {kind} NAME; `parley get {kind}` lists them")
     manifest = api_of(ctx).of_kind("describe", kind, {"name": name}).get("data") or {}
     if json_:
         output.result(manifest)
@@ -288,6 +297,25 @@ def undeploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> Non
     output.say(str(answer.get("message") or "undeployed"))
 
 
+EXAMPLES_ELSEWHERE = (
+    "Examples come from the API, which knows what it takes. Without one: docs/manifests.md in "
+    "Parley's repository has an example of each kind."
+)
+FIELDS_ELSEWHERE = (
+    "Schemas come from the API, which knows what it takes. Without one: docs/manifests.md in "
+    "Parley's repository has a table of the fields of each kind."
+)
+
+
+def _of_the_api(ctx: typer.Context, verb: str, kind: str, elsewhere: str) -> Json:
+    """What the API has for whoever writes manifests; says where else it is without an API."""
+    try:
+        found: Json = api_of(ctx).of_kind(verb, kind).get("data") or {}
+    except (NotAuthenticated, Unreachable) as error:
+        raise type(error)(f"{error}\n{elsewhere}") from None
+    return found
+
+
 EXAMPLE_EPILOG = (
     "[bold]Example[/bold]\n\n  parley example-manifest LLMClient > mine.yaml\n\n"
     "Change it, then `parley apply -f mine.yaml`."
@@ -297,7 +325,7 @@ EXAMPLE_EPILOG = (
 def example_manifest(ctx: typer.Context, kind: Kind, json_: JsonOption = False) -> None:
     """Print a manifest of a kind to begin with."""
     output = output_of(ctx)
-    data = api_of(ctx).of_kind("example-manifest", kind).get("data") or {}
+    data = _of_the_api(ctx, "example-manifest", kind, EXAMPLES_ELSEWHERE)
     if json_:
         output.result(data.get("manifest") or {})
     else:
@@ -313,5 +341,5 @@ def json_schema(
     json_: JsonOption = False,  # noqa: ARG001 - it is JSON in any case
 ) -> None:
     """Print the JSON schema of a kind's manifests, for editors that check while one writes."""
-    data = api_of(ctx).of_kind("json-schema", kind).get("data") or {}
+    data = _of_the_api(ctx, "json-schema", kind, FIELDS_ELSEWHERE)
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")

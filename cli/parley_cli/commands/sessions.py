@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from parley_cli.api import Api, Json
-from parley_cli.errors import Usage
+from parley_cli.errors import NotFound, Usage
 from parley_cli.output import age, clock_time, one_line
 from parley_cli.session import After, JsonOption, Limit, api_of, confirm_deletion, group, output_of
 from parley_cli.transcript import write_transcript
@@ -16,6 +16,7 @@ Id = Annotated[str, typer.Argument(help="The session's id, not its key.", metava
 Client = Annotated[
     str, typer.Option("--llm-client", metavar="NAME", help="Of this llm_client only.")
 ]
+ID = re.compile(r"ses_[a-f0-9]{40}")
 AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(h|d|w)")
 DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0}
 
@@ -42,7 +43,7 @@ def list_(
         return
     sessions = answer.get("sessions") or []
     if not sessions:
-        output.note("no sessions")
+        output.note(f"no sessions of {llm_client}" if llm_client else "no sessions yet")
         return
     columns = ("ID", "LLM_CLIENT", "TURNS", "LAST USED", "TITLE")
     output.table(columns, [_row(session) for session in sessions])
@@ -71,7 +72,7 @@ def show(
     """Show a session and what was said in it, oldest first."""
     output = output_of(ctx)
     api = api_of(ctx)
-    session: Json = api.session(session_id).get("session") or {}
+    session: Json = api.session(_checked(session_id)).get("session") or {}
     page = api.messages(session_id, limit, after)
     if json_:
         output.result({"session": session} | page)
@@ -105,7 +106,7 @@ def delete(
     """Delete a session with what was said in it; an answer under way is canceled."""
     output = output_of(ctx)
     api = api_of(ctx)
-    session: Json = api.session(session_id).get("session") or {}
+    session: Json = api.session(_checked(session_id)).get("session") or {}
     confirm_deletion(
         output, f"Delete {one_line(str(session.get('title')), 60)!r} for good?", yes=yes
     )
@@ -166,6 +167,16 @@ def purge(
         output.say(f"deleted {found['deleted']}")
     if json_:
         output.result(found)
+
+
+def _checked(session_id: str) -> str:
+    """The id; raises NotFound for what is none, such as a session's key."""
+    if not ID.fullmatch(session_id):
+        raise NotFound(
+            "that is no session's id, which is ses_ with 40 hexadecimal digits; "
+            "`parley sessions list` lists those there are"
+        )
+    return session_id
 
 
 def _walk(api: Api, body: Json, told: Callable[[Json], None]) -> Json:
