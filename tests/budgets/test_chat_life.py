@@ -202,8 +202,7 @@ def test_with_a_plugin_it_is_still_three_once_the_plugin_is_known(chatting: Worl
     describe(chatting, plugins=["courses"])
     chatted(chatting)
     chatting.api.chats.clients.forget()
-    setups = chatting.runner.run.ports.setups
-    setups._remembered = {key: (0, read) for key, (_, read) in setups._remembered.items()}
+    chatting.runner.run.ports.setups.remembered.forget_all()
     accepting, running = chatted(chatting, "msg_2")
     assert chatting.provider.requests[-1].tools, "the plugin is not offered"
     assert running.by_operation == RUNNING

@@ -12,8 +12,10 @@ from tests.fakes.provider import Ask, End, Say
 ROUND = (Say("Let me see."), Ask((("calculator", '{"expression": "1 + 1"}'),)))
 
 
-async def described(world: World, kind: Kind, name: str, **spec: object) -> None:
-    await world.parts.resources.add(Resource(ACCOUNT, kind, name, 1, 1, spec=spec))
+async def described(world: World, kind: Kind, name: str, **spec: object) -> int:
+    """The number of what a manifest says, stored."""
+    made = await world.parts.resources.add(Resource(ACCOUNT, kind, name, 1, 1, spec=spec))
+    return made.number
 
 
 async def ran(world: World, **fields: object) -> tuple[Prompt, Bill]:
@@ -28,7 +30,7 @@ def forget(world: World) -> None:
     """The runner's catalogues: their time is that of the real clocks."""
     models = world.runner.run.ports.models
     assert isinstance(models, Models)
-    models._remembered.clear()
+    models.remembered.forget_all()
 
 
 @pytest.mark.parametrize("plugins", [(), ("books", "papers")])
@@ -37,7 +39,7 @@ async def test_a_chat_turn_costs_the_runner_what_a_plain_prompt_does(
 ) -> None:
     await world.seed()
     await described(world, Kind.LLM_CLIENT, "plain")
-    await described(world, Kind.LLM_CLIENT, "adviser", plugins=list(plugins))
+    number = await described(world, Kind.LLM_CLIENT, "adviser", plugins=list(plugins))
     for name in plugins:
         await described(world, Kind.PLUGIN, name, data={"staticData": {"a": 1}})
 
@@ -45,8 +47,8 @@ async def test_a_chat_turn_costs_the_runner_what_a_plain_prompt_does(
     _, warm = await ran(world)
     forget(world)
     _, plain = await ran(world)
-    _, chat = await ran(world, client="adviser")
-    _, remembered = await ran(world, client="adviser")
+    _, chat = await ran(world, client="adviser", client_number=number)
+    _, remembered = await ran(world, client="adviser", client_number=number)
 
     assert len(plain.calls) == len(warm.calls) + 1
     assert len(chat.calls) == len(plain.calls) + bool(plugins)
@@ -55,11 +57,11 @@ async def test_a_chat_turn_costs_the_runner_what_a_plain_prompt_does(
 
 async def test_rounds_cost_no_call(world: World) -> None:
     await world.seed()
-    await described(world, Kind.LLM_CLIENT, "adviser", functions=["calculator"])
-    await ran(world, client="adviser")
-    _, without = await ran(world, client="adviser")
+    number = await described(world, Kind.LLM_CLIENT, "adviser", functions=["calculator"])
+    await ran(world, client="adviser", client_number=number)
+    _, without = await ran(world, client="adviser", client_number=number)
     world.provider.scripts += [ROUND, ROUND, ROUND, (Say("Two."), End())]
-    prompt, with_three = await ran(world, client="adviser")
+    prompt, with_three = await ran(world, client="adviser", client_number=number)
 
     assert prompt.status.value == "completed"
     assert with_three.operations == without.operations

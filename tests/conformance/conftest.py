@@ -38,5 +38,5 @@ def stores(implementation: tuple[str, Any]) -> Iterator[Stores]:
         yield memory_stores()
         return
     table = new_table(client)
-    yield dynamo_stores(client, table)
+    yield dynamo_stores(client, table, threads=1 if name == "moto" else 8)
     client.delete_table(TableName=table)

@@ -88,10 +88,14 @@ def memory_stores() -> Stores:
     )
 
 
-def dynamo_stores(client: Any, name: str) -> Stores:
-    """The DynamoDB stores on the table `name`."""
+def dynamo_stores(client: Any, name: str, threads: int = 1) -> Stores:
+    """The DynamoDB stores on the table `name`, with so many calls under way at once.
+
+    Not more than one with moto: when a transaction is refused it puts the whole table back,
+    also what another thread has written meanwhile.
+    """
     clock = HandClock()
-    table = Table(name, AwsCalls(lambda: client, 8), clock)
+    table = Table(name, AwsCalls(lambda: client, threads), clock)
     return Stores(
         clock,
         DynamoPrompts(table),

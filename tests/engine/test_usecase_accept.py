@@ -265,4 +265,4 @@ async def test_the_memory_of_catalogues_is_bounded() -> None:
     world = World()
     for n in range(1200):
         await world.models.catalogue(f"account-{n}")
-    assert len(world.models._remembered) <= 1000
+    assert len(world.models.remembered) <= 1000

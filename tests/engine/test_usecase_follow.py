@@ -436,7 +436,7 @@ async def test_the_memory_of_keys_is_bounded() -> None:
     for _ in range(1100):
         _, secret = await key_of(world)
         await world.authenticate(secret)
-    assert len(world.authenticate._remembered) <= 1000
+    assert len(world.authenticate.remembered) <= 1000
 
 
 async def test_keys_are_an_admins_of_the_same_account() -> None:

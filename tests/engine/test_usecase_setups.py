@@ -9,7 +9,8 @@ from parley.core.errors import Invalid, ProviderFailed
 from parley.core.model import Catalogue, Model
 from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind, Resource
-from parley.usecases.setups import GUESS_CAP, PLUGINS_CAP, REMEMBERED, Setups
+from parley.usecases.remembered import AT_MOST
+from parley.usecases.setups import GUESS_CAP, PLUGINS_CAP, Setups
 
 ACCOUNT = "0000-0000-0001"
 MODEL = Model("model", "http://provider.invalid/v1", "m", default=True, max_tokens=5)
@@ -68,7 +69,7 @@ async def test_plugins_cost_one_more_read_the_first_time_only() -> None:
     stage = Stage("b", "gone", "a", "b")
     stage.put(Kind.PLUGIN, "a", 1)
     stage.put(Kind.PLUGIN, "b", 2)
-    for now, reads in ((0, 1), (4.9, 1), (5, 2), (5000, 3)):
+    for now, reads in ((0, 1), (4.9, 1), (5, 2), (3000, 3)):
         stage.now = now
         setup = await stage.setups.resolve(ACCOUNT, "c", 1)
         assert [plugin.name for plugin in setup.plugins] == ["b", "a"], "in the client's order"
@@ -148,13 +149,13 @@ async def test_accounts_do_not_share_what_is_remembered() -> None:
 
 async def test_what_is_remembered_is_bounded() -> None:
     stage = Stage()
-    for n in range(REMEMBERED + 1):
+    for n in range(AT_MOST + 1):
         stage.put(Kind.LLM_CLIENT, f"c{n}")
         await stage.setups.resolve(ACCOUNT, f"c{n}", 1)
-    await stage.setups.resolve(ACCOUNT, f"c{REMEMBERED}", 1)
-    assert stage.accounts.reads == REMEMBERED + 1
+    await stage.setups.resolve(ACCOUNT, f"c{AT_MOST}", 1)
+    assert stage.accounts.reads == AT_MOST + 1
     await stage.setups.resolve(ACCOUNT, "c0", 1)
-    assert stage.accounts.reads == REMEMBERED + 2
+    assert stage.accounts.reads == AT_MOST + 2
 
 
 def test_a_plugin_is_what_its_manifest_says() -> None:

@@ -98,7 +98,7 @@ def test_a_handshake_that_cannot_be_checked_is_refused(stage: Stage, error: Exce
         stage.world.conductor.fail("accounts.key", BEFORE, error, skip=look)
         assert stage.connect(stage.user) == 503
         assert stage.world.memory.connections == {}
-        stage.world.authenticate._remembered.clear()
+        stage.world.authenticate.remembered.forget_all()
 
 
 def test_a_closed_connection_is_forgotten(stage: Stage) -> None:

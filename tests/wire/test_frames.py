@@ -59,7 +59,7 @@ async def sent(world: World) -> list[dict[str, Any]]:
         publisher=world.publisher,
     )
     await world.connect("c1")
-    world.authenticate._remembered[USER.key_hash] = (1e9, USER)
+    world.authenticate.remembered.put(USER.key_hash, USER)
 
     async def said(frame: dict[str, Any]) -> None:
         await world.clock.run(socket.receive("c1", json.dumps(frame)))

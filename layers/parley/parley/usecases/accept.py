@@ -55,8 +55,8 @@ JITTER_SECONDS = 0.05
 class NewPrompt:
     """What a caller submits. Empty ids are made; `max_retries` None is the default.
 
-    `client` and `client_number` are the llm_client's of a session's turn, `replaces` is the turn (0 for none)
-    whose question this one is an edit of.
+    `client` and `client_number` are the llm_client's of a session's turn, `replaces` is the
+    turn (0 for none) whose question this one is an edit of.
     """
 
     text: str

@@ -3,15 +3,15 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
 from parley.core.access import Principal
 from parley.core.errors import Busy, Invalid, TooLarge, TransitionRefused
 from parley.core.model import Catalogue, Model
 from parley.ports import CatalogueStore
+from parley.usecases.remembered import Remembered
 
 REMEMBER_SECONDS = 50
-REMEMBERED = 1000
 CHANGE_TRIES = 5
 TEMPLATE_LIMIT_BYTES = 8 * 1024
 # The whole catalogue is one item, of which DynamoDB takes 400 KB, and is read with every
@@ -19,13 +19,14 @@ TEMPLATE_LIMIT_BYTES = 8 * 1024
 CATALOGUE_LIMIT_BYTES = 300 * 1024
 
 
-@dataclass
 class Models:
     """Catalogues, remembered for less than a minute: `ports.Models`."""
 
-    store: CatalogueStore
-    monotonic: Callable[[], float] = time.monotonic
-    _remembered: dict[str, tuple[float, Catalogue]] = field(default_factory=dict)
+    def __init__(
+        self, store: CatalogueStore, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.store = store
+        self.remembered = Remembered[str, Catalogue](REMEMBER_SECONDS, monotonic)
 
     async def resolve(self, account: str, model_id: str) -> Model:
         """The model with this id, or the default for an empty one; raises Invalid.
@@ -33,10 +34,9 @@ class Models:
         An id that the remembered catalogue lacks may be newer than it: only the stored
         one can refuse.
         """
-        known = self._remembered.get(account)
-        if known and known[0] > self.monotonic():
+        if known := self.remembered.get(account):
             try:
-                return known[1].resolve(model_id)
+                return known.resolve(model_id)
             except Invalid:
                 pass
         return (await self.catalogue(account)).resolve(model_id)
@@ -44,7 +44,7 @@ class Models:
     async def catalogue(self, account: str) -> Catalogue:
         """The stored catalogue, read now."""
         found = await self.store.catalogue(account)
-        self._remember(account, found)
+        self.remembered.put(account, found)
         return found
 
     async def replace(self, principal: Principal, catalogue: Catalogue) -> None:
@@ -73,14 +73,9 @@ class Models:
             except TransitionRefused:
                 continue
             changed = replace(changed, version=stored.version + 1)
-            self._remember(principal.account, changed)
+            self.remembered.put(principal.account, changed)
             return changed
         raise Busy("the catalogue is being changed by somebody else")
-
-    def _remember(self, account: str, catalogue: Catalogue) -> None:
-        if len(self._remembered) >= REMEMBERED:
-            self._remembered.clear()
-        self._remembered[account] = (self.monotonic() + REMEMBER_SECONDS, catalogue)
 
 
 def check_size(catalogue: Catalogue) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from parley.core.access import KeyRole, Principal
 from parley.core.address import ClientRef
@@ -10,34 +9,32 @@ from parley.core.errors import Forbidden, NotFound, Unauthenticated
 from parley.core.llm_client import LlmClient, client_of
 from parley.core.resource import Kind, Resource
 from parley.ports import ResourceStore
+from parley.usecases.remembered import Remembered
 
 # Short, for who changes a manifest wants to see what it does.
 REMEMBER_SECONDS = 5
-REMEMBERED = 1000
 UNKNOWN = "no such llm_client"
 ANOTHERS = "this key is for another llm_client"
 
 
-@dataclass
 class Clients:
     """llm_clients, remembered for some seconds."""
 
-    resources: ResourceStore
-    monotonic: Callable[[], float] = time.monotonic
-    _remembered: dict[ClientRef, tuple[float, LlmClient]] = field(default_factory=dict)
+    def __init__(
+        self, resources: ResourceStore, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.resources = resources
+        self.remembered = Remembered[ClientRef, LlmClient](REMEMBER_SECONDS, monotonic)
 
     async def find(self, ref: ClientRef) -> LlmClient:
         """Raises NotFound."""
-        known = self._remembered.get(ref)
-        if known and known[0] > self.monotonic():
-            return known[1]
+        if known := self.remembered.get(ref):
+            return known
         resource = await self._stored(ref)
         if resource is None:
             raise NotFound(UNKNOWN)
         client = client_of(resource)
-        if len(self._remembered) >= REMEMBERED:
-            self._remembered.clear()
-        self._remembered[ref] = (self.monotonic() + REMEMBER_SECONDS, client)
+        self.remembered.put(ref, client)
         return client
 
     async def _stored(self, ref: ClientRef) -> Resource | None:
@@ -62,7 +59,7 @@ class Clients:
 
     def forget(self) -> None:
         """Read anew from now on: a manifest was applied in this very process."""
-        self._remembered.clear()
+        self.remembered.forget_all()
 
     async def enter(self, ref: ClientRef, caller: Principal | None, *, sandbox: bool) -> LlmClient:
         """The llm_client, if the caller may chat with it.

@@ -4,7 +4,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
 from parley.core.errors import Busy, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
@@ -18,23 +18,22 @@ from parley.ports import (
     ResourceStore,
     SubscriberStore,
 )
+from parley.usecases.remembered import Remembered
 from parley.usecases.waiting import every
 
 # A revoked key is refused everywhere after at most this long.
 REMEMBER_SECONDS = 50
-REMEMBERED = 1000
 NAME_CAP = 100
 TOKEN_SECONDS = 3600
 CLIENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
-@dataclass
 class Authenticate:
     """Turns a key into who is calling, remembering keys for less than a minute."""
 
-    keys: KeyStore
-    monotonic: Callable[[], float] = time.monotonic
-    _remembered: dict[str, tuple[float, Principal]] = field(default_factory=dict)
+    def __init__(self, keys: KeyStore, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.keys = keys
+        self.remembered = Remembered[str, Principal](REMEMBER_SECONDS, monotonic)
 
     async def __call__(self, key: str) -> Principal:
         """Raises Unauthenticated for no key, an unknown or a revoked one."""
@@ -44,14 +43,11 @@ class Authenticate:
 
     async def by_hash(self, hash_: str) -> Principal:
         """Who a stored key belongs to; raises Unauthenticated."""
-        known = self._remembered.get(hash_)
-        if known and known[0] > self.monotonic():
-            return known[1]
-        return await self.stored(hash_)
+        return self.remembered.get(hash_) or await self.stored(hash_)
 
     async def stored(self, hash_: str) -> Principal:
         """Who a key belongs to by what is stored now; raises Unauthenticated."""
-        self._remembered.pop(hash_, None)
+        self.remembered.forget(hash_)
         stored = await self.keys.key(hash_)
         if stored is None or stored.revoked_at or not await self._maker_is_good(stored):
             raise Unauthenticated("the key is unknown or revoked")
@@ -65,9 +61,7 @@ class Authenticate:
             stored.expires_at,
             stored.client_number,
         )
-        if len(self._remembered) >= REMEMBERED:
-            self._remembered.clear()
-        self._remembered[hash_] = (self.monotonic() + REMEMBER_SECONDS, principal)
+        self.remembered.put(hash_, principal)
         return principal
 
     async def _maker_is_good(self, key: ApiKey) -> bool:

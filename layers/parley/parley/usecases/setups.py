@@ -11,10 +11,11 @@ from parley.core.model import Catalogue, Model
 from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind, Resource
 from parley.ports import CatalogueStore, ResourceStore
+from parley.usecases.remembered import Remembered
 
 # Short, for who changes a manifest wants to see what it does.
 REMEMBER_SECONDS = 5
-REMEMBERED = 1000
+NAMES_SECONDS = 3600
 PLUGINS_CAP = 100
 # A read of many items takes 100, of which two are the catalogue and the llm_client.
 GUESS_CAP = 98
@@ -69,8 +70,9 @@ class Setups:
     ) -> None:
         self._catalogues = catalogues
         self._resources = resources
-        self._monotonic = monotonic
-        self._remembered: dict[tuple[str, str], tuple[float, _Read]] = {}
+        self.remembered = Remembered[tuple[str, str], _Read](REMEMBER_SECONDS, monotonic)
+        # Just names, and for long: what a container has met it reads in one call.
+        self._plugins = Remembered[tuple[str, str], tuple[str, ...]](NAMES_SECONDS, monotonic)
 
     async def resolve(self, account: str, name: str, number: int) -> Setup:
         """The setup of the llm_client with this name and number.
@@ -89,10 +91,9 @@ class Setups:
         return Setup(model, client, read.plugins, read.catalogue)
 
     async def _read(self, account: str, name: str) -> "_Read":
-        until, known = self._remembered.get((account, name), (0.0, _Read()))
-        if until > self._monotonic():
+        if known := self.remembered.get((account, name)):
             return known
-        guessed = known.client.plugins[:GUESS_CAP] if known.client else ()
+        guessed = self._plugins.get((account, name)) or ()
         catalogue, resource, found = await self._catalogues.with_client(account, name, guessed)
         if resource is None:
             return _Read()
@@ -101,9 +102,8 @@ class Setups:
         if missing := [plugin for plugin in dict.fromkeys(names) if plugin not in guessed]:
             found = [*found, *await self._resources.some(account, Kind.PLUGIN, missing)]
         read = _Read(catalogue, client, _in_order(names, found))
-        if len(self._remembered) >= REMEMBERED:
-            self._remembered.clear()
-        self._remembered[account, name] = (self._monotonic() + REMEMBER_SECONDS, read)
+        self.remembered.put((account, name), read)
+        self._plugins.put((account, name), names[:GUESS_CAP])
         return read
 
 
