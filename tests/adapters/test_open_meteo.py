@@ -386,6 +386,22 @@ async def test_a_compressed_answer_is_not_unpacked(make):
         assert "something else than expected" in await error(make(url))
 
 
+async def test_what_the_service_says_to_remember_is_not_sent_again(make):
+    cookies: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        cookies.append(request.headers.get("cookie"))
+        return web.json_response({"results": []}, headers={"Set-Cookie": "visitor=1; Path=/"})
+
+    app = web.Application()
+    app.router.add_get("/search", answer)
+    async with serving(app, "127.0.0.1", 0) as port:
+        weather = make(f"http://127.0.0.1:{port}")
+        for name in ("Nowhere", "Elsewhere"):
+            await error(weather, name)
+    assert cookies == [None, None]
+
+
 async def test_a_new_event_loop_gets_connections_of_its_own(stand_in, clock):
     weather = OpenMeteo(clock, f"{stand_in.url}/search", f"{stand_in.url}/forecast")
 

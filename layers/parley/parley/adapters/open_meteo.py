@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import httpx2
 
+from parley.adapters.no_cookies import NoCookies
 from parley.core.functions import Results, failed
 from parley.core.functions.spec import BadArguments, quoted
 from parley.core.functions.table import UNITS
@@ -181,6 +182,7 @@ class OpenMeteo:
             self._http = httpx2.AsyncClient(
                 timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
                 follow_redirects=False,
+                cookies=NoCookies(),
                 headers={"Accept-Encoding": "identity", "User-Agent": "Parley"},
             )
         return self._http

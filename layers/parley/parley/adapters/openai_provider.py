@@ -28,6 +28,7 @@ from openai import (
 from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 
+from parley.adapters.no_cookies import NoCookies
 from parley.adapters.openai_calls import (
     StreamedCalls,
     malformed,
@@ -163,6 +164,7 @@ class OpenAIProvider:
             timeout=httpx2.Timeout(None, connect=self._connect_seconds),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
             follow_redirects=False,
+            cookies=NoCookies(),
             headers={"Accept-Encoding": "identity"},
             event_hooks={"response": [_bound]},
         )

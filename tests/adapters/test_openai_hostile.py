@@ -1,0 +1,82 @@
+"""The provider adapter against providers that mean harm, to it or to the other accounts."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from parley.adapters.openai_provider import EVENT_BYTES, OpenAIProvider
+from parley.core.errors import ProviderFailed
+from parley.core.model import Model
+from parley.ports import ChatMessage, Finished, ProviderRequest, TextDelta
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+
+LONG = 30.0
+
+
+def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return b"data: %s\n\n" % json.dumps({"choices": [choice]}, separators=(",", ":")).encode()
+
+
+ANSWER = chunk({"content": "hi"}, "stop")
+
+
+class Hostile:
+    """A server that answers every request with the same body and remembers the heads."""
+
+    def __init__(self, body: bytes, *headers: str) -> None:
+        self.heads: list[str] = []
+        lines = ("HTTP/1.1 200 OK", "Content-Type: text/event-stream", *headers)
+        self._answer = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        self.heads.append(head)
+        await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+        with contextlib.suppress(ConnectionError):
+            writer.write(self._answer)
+            await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[OpenAIProvider]:
+    made = OpenAIProvider(
+        connect_seconds=LONG, first_token_seconds=LONG, between_tokens_seconds=LONG
+    )
+    yield made
+    await made.aclose()
+
+
+async def asked(
+    provider: OpenAIProvider, base_url: str, key: str = "sk-test"
+) -> list[TextDelta | Finished]:
+    model = Model(id="m", base_url=base_url, provider_model="m")
+    request = ProviderRequest(model, key, messages=(ChatMessage("user", "x"),))
+    return [event async for event in provider.stream(request)]
+
+
+async def failed(provider: OpenAIProvider, body: bytes) -> ProviderFailed:
+    async with Hostile(body).serving() as base_url:
+        with pytest.raises(ProviderFailed) as caught:
+            await asked(provider, base_url)
+    return caught.value
+
+
+async def test_what_one_account_was_told_to_remember_is_not_sent_for_another(provider):
+    server = Hostile(ANSWER, "Set-Cookie: session=of-account-a; Path=/")
+    async with server.serving() as base_url:
+        for key in ("sk-a", "sk-b"):
+            await asked(provider, base_url, key)
+    assert "bearer sk-b" in server.heads[1]
+    assert "cookie" not in server.heads[1]
