@@ -401,8 +401,11 @@ async def test_prompts_of_others_cannot_be_canceled_retried_or_removed() -> None
 
 async def test_only_an_abandoned_or_canceled_prompt_is_retried() -> None:
     world = World()
+    world.provider.scripts = [(SILENT,)]
     await world.add("a")
-    with pytest.raises(Conflict, match="scheduled"):
+    world.runner()
+    await world.clock.advance(0.1)
+    with pytest.raises(Conflict, match="running"):
         await world.clock.run(world.retry(USER, "a"))
     await world.clock.run(world.cancel(USER, "a"))
     for n in range(100):
@@ -434,17 +437,59 @@ async def test_a_retry_races_for_its_turn_like_an_accept() -> None:
     assert [world.status(name) for name in "ab"] == ["completed", "completed"]
 
 
-async def test_a_retry_that_lost_against_another_says_that_it_is_scheduled() -> None:
+async def test_a_retry_that_lost_against_another_answers_what_that_made() -> None:
     world = World()
     await world.add("a")
     await world.clock.run(world.cancel(USER, "a"))
     hold = world.conductor.hold("prompts.retry", BEFORE, actor="slow")
     _, slow = world.start(world.retry(USER, "a"), "api", "slow")
     await hold.reached.wait()
-    await world.clock.run(world.retry(USER, "a"))
+    other = await world.clock.run(world.retry(USER, "a"))
     hold.release()
-    with pytest.raises(Conflict, match="scheduled"):
-        await world.clock.finish(slow)
+    assert await world.clock.finish(slow) == other
+
+
+async def test_a_retry_whose_answer_was_lost_is_a_success_and_wakes_its_prompt() -> None:
+    world = World()
+    await world.add("a")
+    await world.clock.run(world.cancel(USER, "a"))
+    world.queue.messages.clear()
+    world.conductor.fail("prompts.retry", AFTER)
+    retried = await world.clock.run(world.retry(USER, "a"))
+    assert (retried.status, retried.turn) == (Status.SCHEDULED, 2)
+    assert world.conductor.calls("prompts.retry") == 1
+    await world.drain()
+    assert world.status("a") == "completed"
+
+
+async def test_a_retry_whose_answer_was_lost_is_a_success_even_if_its_prompt_runs_already() -> None:
+    # retry of a                   sweeper, runner
+    # commits turn 2, hears nothing
+    #                              wakes a, claims it
+    # looks: a runs, on that very turn
+    world = World()
+    world.provider.scripts = [(SILENT,)]
+    await world.add("a")
+    await world.clock.run(world.cancel(USER, "a"))
+    lost = world.conductor.hold("prompts.retry", AFTER, actor="slow")
+    _, slow = world.start(world.retry(USER, "a"), "api", "slow")
+    await lost.reached.wait()
+    await world.queue.send(WakeUp(ACCOUNT, "a", "t"))
+    world.runner()
+    await world.clock.advance(0.1)
+    lost.release(Unavailable("no answer"))
+    assert (await world.clock.finish(slow)).status is Status.RUNNING
+
+
+async def test_a_repeated_retry_answers_the_scheduled_prompt_and_wakes_it_again() -> None:
+    world = World()
+    await world.add("a")
+    await world.clock.run(world.cancel(USER, "a"))
+    retried = await world.clock.run(world.retry(USER, "a"))
+    world.queue.messages.clear()  # the first one's caller heard nothing, and nor did anybody
+    assert await world.clock.run(world.retry(USER, "a")) == retried
+    await world.drain()
+    assert (world.status("a"), world.prompt("a").turn) == ("completed", 2)
 
 
 @pytest.mark.parametrize("name", ["prompts.retry", "prompts.remove", "prompts.request_cancel"])

@@ -267,9 +267,9 @@ PROMPTS = [
     Refusal(
         "retrying what is not abandoned or canceled",
         409,
-        "a scheduled prompt cannot be retried",
+        "a completed prompt cannot be retried",
         path=f"{PROMPT}/p/retry",
-        given=lambda c: c.add("p"),
+        given=lambda c: (c.add("p"), c.drain()),
     ),
     Refusal(
         "removing what is not there",

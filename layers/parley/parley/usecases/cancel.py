@@ -1,5 +1,6 @@
 """Cancel a prompt, retry one that was given up, remove one; and delete a thread."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -149,25 +150,28 @@ class Retry:
     async def __call__(
         self, principal: Principal, prompt_id: str, rules: RetryRules = FREELY
     ) -> Prompt:
-        """The scheduled prompt. Raises Conflict if it is not abandoned or canceled, or is not
-        the last of its session; NotFound, ThreadDeleted, TooManyOpenTurns, Busy; and what
-        `rules` raise.
+        """The scheduled prompt; one that waits for its turn already is answered as it is.
+
+        Raises Conflict if it is in another state, or is not the last of its session;
+        NotFound, ThreadDeleted, TooManyOpenTurns, Busy; and what `rules` raise.
         """
+        tried = 0
         for _ in range(ACCEPT_TRIES):
             prompt = await owned(self.prompts, principal, prompt_id)
+            if prompt.status is Status.SCHEDULED or prompt.turn == tried:
+                return await self._woken(prompt)
             if prompt.status not in lifecycle.TRANSITIONS["retry"].sources:
                 raise Conflict(f"a {prompt.status.value} prompt cannot be retried")
             thread = await self._admitted(principal, prompt, rules)
+            tried = thread.next_turn
             try:
-                retried = await self._commit(prompt, thread)
-            except (TurnTaken, Busy):
+                return await self._woken(await self._commit(prompt, thread))
+            except (TurnTaken, Busy, Unavailable):
+                # A lost response: if it was stored, the next round meets its own turn (I7).
                 await self.clock.sleep(self.ids.fraction() * JITTER_SECONDS)
             except TransitionRefused:
                 if await self._question_gone(prompt):
                     raise Conflict("the question was deleted") from None
-            else:
-                await self._wake(retried)
-                return retried
         raise Busy("the thread is busy")
 
     async def _admitted(self, principal: Principal, prompt: Prompt, rules: RetryRules) -> Thread:
@@ -206,12 +210,14 @@ class Retry:
         """True if nothing but the missing question can have refused the retry."""
         return await self.prompts.prompt(prompt.account, prompt.id) == prompt
 
-    async def _wake(self, prompt: Prompt) -> None:
-        wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
-        try:
-            await self.ending.wake_ups.send(wake_up)
-        except (Busy, Unavailable):
-            return  # stored; the sweeper finds it (I11)
+    async def _woken(self, prompt: Prompt) -> Prompt:
+        """The prompt, whose turn is hinted at: a repetition may be all that does so."""
+        if prompt.status is Status.SCHEDULED:
+            # It is stored; if the hint is lost, the sweeper finds it (I11).
+            with contextlib.suppress(Busy, Unavailable):
+                wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
+                await self.ending.wake_ups.send(wake_up)
+        return prompt
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,18 +45,26 @@ class Redrive:
             for letter in list(letters):
                 if prompt_id and letter.prompt_id != prompt_id:
                     continue
-                try:
-                    retried.append(await self.retry(principal, letter.prompt_id))
-                except (NotFound, Conflict):
-                    again = any(prompt.id == letter.prompt_id for prompt in retried)
-                    if not again and await self._unfinished(letter):
-                        continue
+                if any(prompt.id == letter.prompt_id for prompt in retried):
+                    obsolete.append(letter)
+                elif (prompt := await self._retried(principal, letter)) is not None:
+                    retried.append(prompt)
+                elif await self._unfinished(letter):
+                    continue
+                else:
                     obsolete.append(letter)
                 await self.dead_letters.forget(letter)
                 letters.remove(letter)
         finally:
             await self.dead_letters.give_back(letters)
         return retried, obsolete
+
+    async def _retried(self, principal: Principal, letter: DeadLetter) -> Prompt | None:
+        """None if there is nothing to retry. One that is scheduled by now was retried before."""
+        try:
+            return await self.retry(principal, letter.prompt_id)
+        except (NotFound, Conflict):
+            return None
 
     async def _unfinished(self, letter: DeadLetter) -> bool:
         prompt = await self.retry.prompts.prompt(letter.account, letter.prompt_id)
