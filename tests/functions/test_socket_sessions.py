@@ -166,6 +166,10 @@ def test_a_session_belongs_to_one_llm_client_of_one_account(
     assert stage.world.memory.connections == {}
 
 
+def test_an_llm_client_s_name_is_meant_in_any_case(stage: Sessions) -> None:
+    assert stage.enter(llm_client=OPEN.upper()) == 200
+
+
 @pytest.mark.parametrize("query", [{"llm_client": "x" * 5000}, {"account": f"{ACCOUNT}#"}])
 def test_what_can_be_no_llm_client_is_not_looked_for(
     stage: Sessions, query: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -683,6 +683,14 @@ COMMAND_LINE = [
 OF_ADMINS = [
     Refusal("a user's key", 403, "this call needs an admin key", "GET", "/api/v1/sessions"),
     Refusal(
+        "those of an llm_client that neither is there nor has any",
+        404,
+        NO_CLIENT,
+        "GET",
+        "/api/v1/sessions?llm_client=stackadmy",
+        key="admin-key",
+    ),
+    Refusal(
         "a session that does not exist",
         404,
         "no such session",

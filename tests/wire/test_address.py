@@ -80,6 +80,7 @@ CHATS = [
     (API, "/api/v1/cli/prompt/stackademy", ClientRef(name="stackademy"), What.CHAT),
     (API, "/api/v1/cli/chat/config/a-b_c/", ClientRef(name="a-b_c"), What.CONFIG),
     (API, "/api/v1/cli/prompt/config/x", ClientRef(name="x"), What.CONFIG),
+    (API, "/api/v1/cli/chat/StackAdemy/", ClientRef(name="stackademy"), What.CHAT),
     (API, "/api/v1/cli/chat/config/", ClientRef(name="config"), What.CHAT),
     (API, "/api/v1/cli/chat/no name/", ClientRef(), What.CHAT),
 ]

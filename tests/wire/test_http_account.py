@@ -91,7 +91,7 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(client: Client) -> No
 
 
 def test_a_clients_key_says_which_llm_client_it_is_for(client: Client) -> None:
-    new = {"role": "client", "llmClient": "stackademy"}
+    new = {"role": "client", "llmClient": "StackAdemy"}
     made = client.call("POST", "/keys", new, key="admin-key").json["key"]
     assert (made["role"], made["llmClient"]) == ("client", "stackademy")
     assert made in client.call("GET", "/keys", key="admin-key").json["keys"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from parley.core.resource import Kind
 from parley.core.session import session_id
 
 from tests.fakes.world import ACCOUNT
@@ -108,6 +109,7 @@ def test_the_address_is_counted_there_too(client: ChatClient) -> None:
         (CHAT, "client-key", 200),
         (CHAT.replace("stackademy", "none"), "user-key", 404),
         (CHAT.replace("stackademy", "draft"), "user-key", 200),
+        (CHAT.replace("stackademy", "StackAdemy"), "client-key", 200),
         (CHAT.replace("stackademy", "draft"), "stranger-key", 404),
         (CHAT.partition("?")[0], "user-key", 400),
         (f"{CHAT}&new_session=perhaps", "user-key", 400),
@@ -145,6 +147,44 @@ def test_an_admin_lists_sessions_newest_first(client: ChatClient) -> None:
     assert {one["llm_client"] for one in found} == {"stackademy"}
     assert len(of_admin(client, "GET", SESSIONS)["sessions"]) == 4
     assert not any(key in str(found) for key in keys)
+
+
+SOUGHT = [
+    ("GET", lambda name: f"{SESSIONS}?llm_client={name}", None),
+    *(
+        ("POST", lambda name: f"{SESSIONS}/purge", {"older_than_days": 0, "dry_run": dry})
+        for dry in (True, False)
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), SOUGHT, ids=["list", "count", "purge"])
+def test_sessions_are_found_by_the_name_in_any_case_and_a_misspelt_one_is_said(
+    client: ChatClient, method: str, path: Any, body: Any
+) -> None:
+    def asked(name: str) -> Any:
+        sent = body and {"llm_client": name, **body}
+        return client.call(method, path(name), sent, key="admin-key")
+
+    client.opened()
+    client.run(client.world.clock.sleep(1))
+    found = asked("StackAdemy").json
+    assert len(found["sessions"]) == 1 if body is None else found["matched"] == 1
+    # One without sessions is there; no other name leads to it, as its label in hosts would.
+    assert asked("Draft").status == 200
+    for name in ("stackadmy", "other-bot"):
+        reply = asked(name)
+        assert (reply.status, reply.json) == (404, {"error": "no such llm_client"})
+
+
+def test_the_sessions_of_a_deleted_llm_client_are_listed_and_purged(client: ChatClient) -> None:
+    client.opened()
+    del client.world.resources.stored[ACCOUNT, Kind.LLM_CLIENT, "stackademy"]
+    client.api.chats.clients.forget()
+    client.run(client.world.clock.sleep(1))
+    assert of_admin(client, "GET", f"{SESSIONS}?llm_client=stackademy")["sessions"]
+    body = {"llm_client": "stackademy", "older_than_days": 0, "dry_run": False}
+    assert of_admin(client, "POST", f"{SESSIONS}/purge", body)["deleted"] == 1
 
 
 def test_an_admin_reads_and_deletes_a_session(client: ChatClient) -> None:

@@ -163,7 +163,8 @@ def _cli(segments: tuple[str, ...]) -> Address | None:
         what = What.CONFIG
     elif len(rest) != 1:
         return Address(ClientRef(), What.NOTHING, sandbox=True, word=word)
-    ref = ClientRef(name=name if NAME.fullmatch(name) else "")
+    # Names are stored in lower case.
+    ref = ClientRef(name=name.lower() if NAME.fullmatch(name) else "")
     route = f"{CLI_CHAT}/config/{name}" if what is What.CONFIG else f"{CLI_CHAT}/{name}"
     return Address(ref, what, route, sandbox=True, word=word)
 

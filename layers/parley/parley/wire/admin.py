@@ -233,8 +233,9 @@ def _model(model: Model) -> ModelShape:
 async def create_key(call: Call, body: CreateKey) -> NewKey:
     """Make a key of the account. It is shown in this answer and never again."""
     role = KeyRole(body.role or "user")
+    llm_client = (body.llm_client or "").lower()  # as names are stored
     key, secret = await call.api.keys.create(
-        call.principal, body.user_id or "", role, body.name or "", body.llm_client or ""
+        call.principal, body.user_id or "", role, body.name or "", llm_client
     )
     return NewKey(key=_key(key), secret=secret)
 

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from parley.core.errors import Forbidden, Invalid, NotFound, TooLarge
 from parley.core.session import SESSION_ID
 from parley.core.thread import Thread
+from parley.usecases.clients import UNKNOWN
 from parley.wire.http_calls import Call, Endpoint
 from parley.wire.shapes import Nothing, Time, stamp
 from parley.wire.smarter.shapes import SnakeBody
@@ -79,7 +80,10 @@ async def list_sessions(
     after: After = "",
 ) -> SessionList:
     """The sessions of the account, or of one of its llm_clients, newest first."""
-    found = await call.api.chats.sessions.list(call.principal, llm_client, limit, after)
+    name = llm_client.lower()  # as names are stored
+    found = await call.api.chats.sessions.list(call.principal, name, limit, after)
+    if not (found.items or found.after or after):
+        await _check_name(call, name)
     answer = SessionList(sessions=[session_shape(thread) for thread in found.items])
     if found.after:
         answer["after"] = found.after
@@ -101,20 +105,35 @@ async def delete_session(call: Call, session_id: SessionId) -> Nothing:
 async def purge_sessions(call: Call, body: PurgeBody) -> Purge:
     """Delete old sessions, a page with each call, or count them first (`dry_run`)."""
     chats = call.api.chats
+    name = (body.llm_client or "").lower()
     older_than = int(chats.clock.now() - body.older_than_days * DAY_MS)
     done = await chats.sessions.purge(
         call.principal,
-        body.llm_client or "",
+        name,
         older_than,
         body.after or "",
         dry_run=body.dry_run,
     )
+    if not (done.examined or done.after or body.after):
+        await _check_name(call, name)
     answer = Purge(
         examined=done.examined, matched=done.matched, deleted=done.deleted, dry_run=body.dry_run
     )
     if done.after:
         answer["after"] = done.after
     return answer
+
+
+async def _check_name(call: Call, name: str) -> None:
+    """Raise NotFound for a name that no llm_client has: it may be misspelt.
+
+    Asked only where there are no sessions: those of a deleted llm_client are there still.
+    """
+    if not name:
+        return
+    client = await call.api.manifests.client(call.principal.account, 0, name)
+    if client.name != name:
+        raise NotFound(UNKNOWN)  # found by its label in hosts, in which _ is -
 
 
 def session_shape(thread: Thread) -> SessionShape:
@@ -135,8 +154,15 @@ TAG = "sessions"
 PATH = "/api/v1/sessions"
 REFUSES = (Forbidden, Invalid)
 ENDPOINTS = (
-    Endpoint("GET", PATH, list_sessions, TAG, "List sessions", REFUSES),
-    Endpoint("POST", f"{PATH}/purge", purge_sessions, TAG, "Purge sessions", (*REFUSES, TooLarge)),
+    Endpoint("GET", PATH, list_sessions, TAG, "List sessions", (*REFUSES, NotFound)),
+    Endpoint(
+        "POST",
+        f"{PATH}/purge",
+        purge_sessions,
+        TAG,
+        "Purge sessions",
+        (*REFUSES, NotFound, TooLarge),
+    ),
     Endpoint(
         "GET", f"{PATH}/<session_id>", get_session, TAG, "Get a session", (*REFUSES, NotFound)
     ),

@@ -59,7 +59,7 @@ class Socket:
                 raise Forbidden("this key is for chatting: connect with a session_key")
             return principal
         holder = await self.authenticate(token) if token else None
-        ref = ClientRef(query.get("account", ""), query.get("llm_client", ""))
+        ref = ClientRef(query.get("account", ""), query.get("llm_client", "").lower())
         if not ACCOUNT.fullmatch(ref.account) or not NAME.fullmatch(ref.name):
             raise NotFound(UNKNOWN)
         if holder is not None and holder.account != ref.account:
