@@ -44,17 +44,21 @@ def aws_errors() -> Iterator[None]:
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
-        raise NotAuthenticated(f"AWS: {error}") from None
+        raise NotAuthenticated(
+            f"AWS: {error}. Log in as for every AWS tool, or name a profile with --profile; for a "
+            "local stack go into Parley's directory, or set PARLEY_STACK"
+        ) from None
     except NoRegionError:
         raise Usage("AWS: no region; set AWS_REGION or use --region") from None
     except ProfileNotFound as error:
-        raise Usage(f"AWS: {error}") from None
+        raise Usage(f"AWS: {error}; `aws configure list-profiles` lists those there are") from None
     except (ConnectionError, HTTPClientError) as error:
         raise Unreachable(f"AWS did not answer: {error}") from None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        kind = NotAuthenticated if code in NO_LOGIN else Refused
-        raise kind(f"AWS: {error}") from None
+        if code in NO_LOGIN:
+            raise NotAuthenticated(f"AWS: {error}. Log in to AWS again") from None
+        raise Refused(f"AWS: {error}") from None
     except BotoCoreError as error:
         raise Refused(f"AWS: {error}") from None
 
@@ -68,8 +72,9 @@ def use_session(region: str, profile: str, local: Mapping[str, Any]) -> str:
     Answers where the emulator is, if it is used.
     """
     with aws_errors():
-        if region:
-            os.environ["AWS_DEFAULT_REGION"] = region
+        # boto3 knows the second name only, every other AWS tool the first one, too.
+        if chosen := region or os.environ.get("AWS_REGION"):
+            os.environ["AWS_DEFAULT_REGION"] = chosen
         if profile:
             for name in CREDENTIALS:  # they would be taken before the profile's
                 os.environ.pop(name, None)
@@ -102,12 +107,16 @@ def client(service: str) -> Any:
 def read_stack(name: str) -> Stack:
     """The stack with its outputs; raises NotFound, Refused if it is no stack of Parley."""
     with aws_errors():
+        formation = client("cloudformation")
         try:
-            described = client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+            described = formation.describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as error:
             # CloudFormation has no code of its own for this: it is a ValidationError.
             if NO_STACK.search(str(error)):
-                raise NotFound(f"there is no stack named {name!r} in this region") from None
+                where = formation.meta.region_name
+                raise NotFound(
+                    f"there is no stack named {name!r} in {where}; --region names another region"
+                ) from None
             raise
     outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
     if missing := [needed for needed in NEEDED if needed not in outputs]:

@@ -312,3 +312,20 @@ def test_without_a_login_of_aws_the_local_stack_is_meant(no_login, monkeypatch, 
         monkeypatch.delenv("AWS_DEFAULT_REGION")
         refused = parley("doctor", "--stack", "other")
         assert (refused.exit_code, "no region" in refused.stderr) == (2, True)
+
+
+def test_the_region_is_taken_as_every_aws_tool_takes_it(stack, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    absent = parley("doctor", "--stack", "other")
+    assert absent.exit_code == 4
+    assert "no stack named 'other' in eu-central-1; --region names another" in absent.stderr
+
+
+def test_without_a_login_of_aws_it_is_said_how_to_get_one(stack, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "absent")
+    refused = parley("doctor", "--stack", "parley")
+    assert (refused.exit_code, "--profile" in refused.stderr) == (3, True)

@@ -142,10 +142,11 @@ def stack_of(output: Output, name: str, region: str, profile: str) -> Any:
     aws = aws_module("parley_cli.aws")
     local = local_stack(os.environ, Path.cwd())
     endpoint = aws.use_session(region, profile, local)
+    if endpoint:
+        output.note(f"(no login of AWS: using the local stack's, {endpoint})")
     found = aws.read_stack(name)
     if not endpoint:
         return found
-    output.note(f"(no login of AWS: using the local stack's, {endpoint})")
     # Of its outputs these are names on AWS, which lead nowhere here.
     here = {"ApiUrl": str(local.get("api")), "SocketUrl": str(local.get("websocket"))}
     return replace(found, outputs={**found.outputs, **here})
