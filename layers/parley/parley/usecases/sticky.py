@@ -39,11 +39,23 @@ class StickySessions:
             raise Invalid(f"uid must have 1 to {UID_CAP} characters")
         try:
             key = await self._key(client, api_key, uid, renew=renew)
-            return await self.sessions.resume(client, key, messages=messages)
+            return await self._resumed(client, key, messages)
         except Conflict:
             # Its session was deleted, or has expired unused: the key leads nowhere.
             key = await self._key(client, api_key, uid, renew=True)
             return await self.sessions.resume(client, key)
+
+    async def _resumed(self, client: LlmClient, key: str, messages: bool) -> Session:
+        """The session of the key; raises Conflict if it is no more.
+
+        Race: two terminals make their first call at once, and both find no session. One
+        makes it; the other is refused, looks again, and finds it. Had it a new one instead,
+        what is said in the first would be lost to both.
+        """
+        try:
+            return await self.sessions.resume(client, key, messages=messages)
+        except Conflict:
+            return await self.sessions.resume(client, key, messages=messages)
 
     async def _key(self, client: LlmClient, api_key: str, uid: str, *, renew: bool) -> str:
         who = f"{client.name}\n{uid}"
