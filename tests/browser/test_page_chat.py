@@ -4,7 +4,7 @@ import re
 
 import pytest
 from parley.wire.page import LOCAL_ORIGINS
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
@@ -153,33 +153,6 @@ def test_the_last_question_can_be_asked_in_other_words(
     )
 
 
-def test_past_conversations_are_listed_renamed_and_opened_again(ours: Ours, word: str) -> None:
-    ours.answered(f"The first {word}")
-    ours.new_chat.click()
-    expect(ours.messages).to_have_count(0)
-    ours.answered(f"The second {word}")
-
-    ours.look_at_sessions()
-    expect(ours.page.get_by_test_id("session")).to_have_text(
-        [re.compile(f"The second {word}"), re.compile(f"The first {word}")]
-    )
-    ours.session(f"The first {word}").hover()
-    ours.session(f"The first {word}").get_by_test_id("session-rename").click()
-    ours.page.keyboard.type(f"Renamed {word}")
-    ours.page.keyboard.press("Enter")
-    expect(ours.session(f"Renamed {word}")).to_have_count(1)
-    ours.window.picture("sessions")
-    ours.page.reload()
-    ours.ready()
-    expect(ours.said("user", f"The second {word}")).to_have_count(1)
-    ours.look_at_sessions()
-    ours.session(f"Renamed {word}").get_by_test_id("session-open").click()
-
-    expect(ours.said("user", f"The first {word}")).to_have_count(1)
-    expect(ours.said("assistant", f"The first {word}", "done")).to_have_count(1)
-    expect(ours.said("user")).to_have_count(1)
-
-
 def test_two_tabs_show_the_same_conversation(
     ours: Ours, open_window: OpenWindow, plain: LlmClient, word: str
 ) -> None:
@@ -205,6 +178,46 @@ def test_an_edit_in_one_tab_is_seen_in_the_other(
     expect(other.said("assistant", "rightly", "done")).to_have_count(1)
     expect(other.said("user")).to_have_text([re.compile(f"{word}, rightly")])
     expect(other.said("assistant")).to_have_count(1)
+
+
+def test_an_edit_that_is_not_meant_gives_the_draft_back(ours: Ours, word: str) -> None:
+    ours.answered(f"What is {word}?")
+    for leave in ("Cancel", "Escape"):
+        ours.composer.fill("Half a question")
+        ours.edit.click()
+        expect(ours.composer).to_have_value(f"What is {word}?")
+        ours.composer.fill("Something else")
+        if leave == "Cancel":
+            ours.page.get_by_role("button", name="Cancel").click()
+        else:
+            ours.page.keyboard.press("Escape")
+
+        expect(ours.composer).to_have_value("Half a question")
+        expect(ours.page.get_by_text("Editing your last question")).to_be_hidden()
+    ours.composer.press("Enter")
+
+    expect(ours.said("user")).to_have_text([re.compile(word), re.compile("Half a question")])
+
+
+def test_a_question_is_there_at_once_and_is_the_same_when_it_is_taken(
+    ours: Ours, word: str
+) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    ours.page.route("**/chat/", hold)
+    with ours.page.expect_request("**/chat/"):
+        ours.ask(f"What is {word}?")
+    question = ours.said("user", word)
+    expect(question).to_have_attribute("data-state", "pending")
+    # Somebody may have begun to read it aloud, or to select it.
+    question.evaluate("it => { it.dataset.mark = 'mine' }")
+    held.pop().continue_()
+
+    expect(question).to_have_attribute("data-state", "sent")
+    expect(question).to_have_attribute("data-mark", "mine")
 
 
 def test_everything_can_be_done_by_keyboard(ours: Ours, model: Model, word: str) -> None:
@@ -259,6 +272,7 @@ def test_nothing_that_a_model_says_runs_or_loads(ours: Ours, model: Model, word:
 
     answer = ours.said("assistant", f"and that was {word}", "done")
     expect(answer).to_have_count(1)
+    expect(answer).to_contain_text("<script>alert(1)</script> <img src=x onerror=alert(2)>")
     expect(answer.locator("script, img, [onerror]")).to_have_count(0)
     expect(answer.get_by_text("click")).not_to_have_attribute("href", re.compile("javascript"))
     asked = [request.url for request in ours.window.requests]
@@ -349,25 +363,6 @@ def test_an_empty_answer_says_so_and_can_be_asked_for_again(
     ours.page.reload()
     ours.ready()
     expect(ours.messages).to_have_count(2)
-
-
-def test_a_conversation_that_was_removed_from_the_list_can_be_taken_back(
-    ours: Ours, word: str
-) -> None:
-    ours.answered(f"What is {word}?")
-    undo = ours.page.get_by_test_id("session-undo")
-
-    ours.session(word).hover()
-    ours.session(word).get_by_test_id("session-remove").click()
-    expect(ours.page.get_by_text("The conversation stays on the server.")).to_be_visible()
-    expect(ours.session(word)).to_have_count(0)
-    expect(ours.messages).to_have_count(0)
-    ours.window.picture("removed")
-    undo.click()
-
-    expect(ours.session(word)).to_have_count(1)
-    expect(undo).to_be_hidden()
-    expect(ours.said("assistant", word, "done")).to_have_count(1)
 
 
 def test_a_question_before_the_answer_is_there_waits_with_a_hint_and_over_a_reload(

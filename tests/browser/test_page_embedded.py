@@ -40,6 +40,9 @@ PAGE = """\
 
 FRAME = '<iframe src="{url}" width="420" height="560" title="Chat"></iframe>'
 SCRIPT = '<script src="{url}embed.js" async></script>'
+LEFT = '<script src="{url}embed.js" data-position="left" data-title="Ask us" async></script>'
+OPEN = '<script src="{url}embed.js" data-open async></script>'
+TAGS = {"frame": FRAME, "script": SCRIPT, "left": LEFT, "open": OPEN}
 # The shop's certificate is nobody's.
 VISITOR: dict[str, Any] = {
     "viewport": {"width": 800, "height": 700},
@@ -62,7 +65,7 @@ def embedded(stack: Stack, shop: tuple[Path, int]) -> Iterator[LlmClient]:
     """A client that https://shop.test may show, with pages there that do."""
     directory, port = shop
     with applied(stack, directory, "embedded", MANIFEST.format(port=port)) as client:
-        for name, how in (("frame", FRAME), ("script", SCRIPT)):
+        for name, how in TAGS.items():
             content = PAGE.format(embedded=how.format(url=client.url))
             (directory / f"{name}.html").write_text(content)
         yield client
@@ -88,6 +91,47 @@ def test_one_line_puts_it_on_a_site(open_window: OpenWindow, port: int, word: st
     window.page.get_by_role("button").click()
 
     ask(window.page.frame_locator("iframe"), f"What is {word}?")
+
+
+def test_its_button_loads_it_when_it_is_wanted_and_keys_close_it(
+    open_window: OpenWindow, port: int, embedded: LlmClient
+) -> None:
+    window = open_window(f"https://shop.test:{port}/left.html", **VISITOR)
+    button = window.page.get_by_role("button", name="Ask us")
+    chat = window.page.get_by_role("dialog", name="Ask us")
+    composer = window.page.frame_locator("iframe").get_by_test_id("composer")
+    box = button.bounding_box()
+    assert box is not None
+    assert box["x"] < 100
+    assert embedded.url not in [request.url for request in window.requests]
+
+    button.press("Enter")
+    expect(composer).to_be_enabled()
+    expect(button).to_have_attribute("aria-expanded", "true")
+    # The site has nothing to say about it.
+    window.page.evaluate("postMessage('parley:close', '*')")
+    window.page.evaluate("new Promise(requestAnimationFrame)")
+    expect(chat).to_be_visible()
+    composer.press("Escape")
+    expect(chat).to_be_hidden()
+    expect(button).to_be_focused()
+
+    button.press("Enter")
+    expect(chat).to_be_visible()
+    window.page.mouse.click(VISITOR["viewport"]["width"] - 20, 20)
+    window.page.keyboard.press("Escape")
+    expect(chat).to_be_hidden()
+    expect(button).to_be_focused()
+    assert [request.url for request in window.requests].count(embedded.url) == 1
+
+
+def test_it_can_be_open_from_the_start(open_window: OpenWindow, port: int) -> None:
+    window = open_window(f"https://shop.test:{port}/open.html", **VISITOR)
+
+    expect(window.page.frame_locator("iframe").get_by_test_id("composer")).to_be_enabled()
+    box = window.page.get_by_role("button").bounding_box()
+    assert box is not None
+    assert box["x"] > VISITOR["viewport"]["width"] - 100
 
 
 def test_a_site_that_is_not_allowed_cannot_frame_it(open_window: OpenWindow, port: int) -> None:

@@ -64,3 +64,19 @@ def test_who_reads_above_is_left_there_and_can_come_back(
 
     expect(newest.get_by_text("as a stream")).to_be_in_viewport()
     expect(back).to_be_hidden()
+
+
+def test_what_takes_room_from_the_end_leaves_it_in_sight(long_ago: Ours) -> None:
+    end = long_ago.said("assistant").last.get_by_test_id("copy-answer")
+    expect(end).to_be_in_viewport()
+
+    long_ago.composer.fill("A line.\n" * 8)
+
+    expect(end).to_be_in_viewport(ratio=1)
+    # And who reads above stays there.
+    long_ago.page.mouse.move(500, 200)
+    long_ago.page.mouse.wheel(0, -5000)
+    first = long_ago.said("user").first
+    expect(first).to_be_in_viewport()
+    long_ago.composer.fill("A line.")
+    expect(first).to_be_in_viewport()

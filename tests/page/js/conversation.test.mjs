@@ -3,81 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError } from "../../../layers/parley/parley/page/api.js";
-import { makeConversation } from "../../../layers/parley/parley/page/conversation.js";
 import { answerState, shown } from "../../../layers/parley/parley/page/reading.js";
-import { makeSessions } from "../../../layers/parley/parley/page/sessions.js";
-
-const KEY = "a".repeat(64);
-const OTHER = "b".repeat(64);
-const prompt = (more = {}) => ({ id: "p1", turn: 1, status: "running", attempt: 1, updatedAt: 10, ...more });
-const taken = (more = {}) => ({ status: 202, prompt: prompt(more), messages: [], sessionKey: KEY });
-const said = (text) => ({ id: "msg_p1.1", prompt_id: "p1", turn: 1, role: "assistant", content: text });
-const asked = (text) => ({ id: "p1", prompt_id: "p1", turn: 1, role: "user", content: text });
-
-class Storage {
-  kept = new Map();
-  getItem = (name) => this.kept.get(name) ?? null;
-  setItem = (name, text) => void this.kept.set(name, text);
-}
-
-/** A conversation over fakes: `answers` says what each call answers, or throws. */
-function world({ answers = {}, sockets = true } = {}) {
-  const calls = [];
-  const drafts = [];
-  const heard = [];
-  let pauses = 0;
-  const link = { open: sockets, canceled: [], resubscribed: 0 };
-  const config = (key) => ({
-    session_key: key || KEY,
-    history: { chat_history: [] },
-    websocket: { url: "ws://x/ws", account: "1", llm_client: "plain", thread_id: "t" },
-  });
-  const call = (name, otherwise) => async (...given) => {
-    calls.push([name, ...given]);
-    const answer = answers[name] ?? otherwise;
-    return typeof answer === "function" ? answer(...given) : answer;
-  };
-  const api = {
-    config: call("config", config),
-    chat: call("chat", taken()),
-    cancel: call("cancel", taken({ status: "canceled", updatedAt: 20 })),
-    retry: call("retry", taken({ turn: 2, status: "scheduled", updatedAt: 20 })),
-    history: call("history", { items: [], prompts: [], after: "" }),
-  };
-  const keepSocket = (given) => {
-    Object.assign(link, given);
-    return {
-      open: () => given.onState(link.open ? "open" : "lost"),
-      close: () => {},
-      cancel: (id) => link.open && Boolean(link.canceled.push(id)),
-      resubscribe: () => (link.resubscribed += 1),
-      wake: () => {},
-      get isOpen() {
-        return link.open;
-      },
-    };
-  };
-  const sessions = makeSessions("test", new Storage());
-  const conversation = makeConversation({
-    api,
-    keepSocket,
-    sessions,
-    onChange: () => {},
-    onDraft: (text) => drafts.push(text),
-    onSaid: (entry) => heard.push(entry.text),
-    // Some of what waits would go on for ever: a test has seen enough after a while.
-    pause: () => new Promise((done) => (pauses += 1) < 100 && setImmediate(done)),
-    now: () => 1000,
-  });
-  return { conversation, calls, drafts, heard, link, sessions, it: conversation.it };
-}
-
-const named = (calls, name) => calls.filter(([which]) => which === name);
-const last = (it) => shown(it.state).at(-1);
-async function until(condition) {
-  for (let turns = 0; turns < 200 && !condition(); turns += 1) await new Promise(setImmediate);
-  assert.ok(condition());
-}
+import { asked, KEY, last, named, OTHER, prompt, said, taken, until, world } from "./world.mjs";
 
 test("with a socket a question is posted without waiting", async () => {
   const { conversation, calls, it, link, sessions } = world();

@@ -1,12 +1,11 @@
-// The parts that need no page: the socket, the calls, the keys, the list of conversations.
+// The parts that need no page: the calls, the keys, the list of conversations.
 import assert from "node:assert/strict";
-import { mock, test } from "node:test";
+import { test } from "node:test";
 
 import { ApiError, chatAnswer, historyAnswer, makeApi } from "../../../layers/parley/parley/page/api.js";
 import { keyFromFragment, makeDoor, makeKeyStore, makeTokens } from "../../../layers/parley/parley/page/keyring.js";
 import { keptText, makeSessions, titleOf } from "../../../layers/parley/parley/page/sessions.js";
 import { characters, size } from "../../../layers/parley/parley/page/texts.js";
-import { keepSocket } from "../../../layers/parley/parley/page/socket.js";
 
 const KEY = (letter) => letter.repeat(64);
 
@@ -151,6 +150,24 @@ test("conversations are listed newest first, named by their first question or by
   assert.deepEqual(makeSessions("/other/", storage).list(), []);
 });
 
+test("fifty conversations are kept, the newest", () => {
+  const sessions = makeSessions("/", new Storage());
+  const keys = Array.from({ length: 51 }, (_, n) => n.toString(16).padStart(64, "0"));
+  keys.forEach((key, n) => sessions.touch(key, `Question ${n}`, n));
+  assert.deepEqual(sessions.list().map((one) => one.key), keys.slice(1).toReversed());
+});
+
+test("what another tab has listed is listed, and nothing is named nothing", () => {
+  const storage = new Storage();
+  const [here, there] = [makeSessions("/", storage), makeSessions("/", storage)];
+  here.choose(KEY("a"));
+  there.touch(KEY("b"), "There", 1);
+  here.touch(KEY("a"), "Here", 2);
+  here.rename(KEY("b"), "  ");
+  assert.deepEqual(here.list().map((one) => one.title), ["Here", "There"]);
+  assert.equal(here.current, KEY("a"));
+});
+
 test("each account's llm_client has a list of its own, at whichever address", () => {
   const storage = new Storage();
   const [mine, theirs] = ["1", "2"].map((account) => ({ account, llm_client: "plain" }));
@@ -193,143 +210,4 @@ test("a list that is broken or forbidden is an empty one", () => {
 test("a title is one line, cut at a word", () => {
   const title = titleOf(`${"word ".repeat(40)}`);
   assert.ok(title.length <= 60 && title.endsWith("word…"));
-});
-
-// --- the socket --------------------------------------------------------------
-
-class FakeSocket {
-  static made = [];
-  readyState = 0;
-  sent = [];
-  constructor(url) {
-    this.url = url;
-    FakeSocket.made.push(this);
-  }
-  send(text) { this.sent.push(JSON.parse(text)); }
-  close() { this.readyState = 3; }
-  opens() { this.readyState = 1; this.onopen(); }
-  says(frame) { this.onmessage({ data: JSON.stringify(frame) }); }
-  fails() { this.readyState = 3; this.onclose?.(); }
-}
-
-/** A kept socket under a clock that is moved by hand. */
-function kept(t, more = {}) {
-  mock.timers.enable({ apis: ["setTimeout", "Date"] });
-  t.after(() => mock.timers.reset());
-  FakeSocket.made = [];
-  const states = [];
-  const frames = [];
-  const socket = keepSocket({
-    address: async () => "ws://x/ws?session_key=k",
-    threadId: "t",
-    known: () => ({ p: { attempt: 1, offset: 5 } }),
-    busy: () => false,
-    onFrame: (frame) => frames.push(frame),
-    onState: (state) => states.push(state),
-    WebSocket: FakeSocket,
-    random: () => 0.5,
-    ...more,
-  });
-  return { socket, states, frames, newest: () => FakeSocket.made.at(-1) };
-}
-const settle = async () => { for (let n = 0; n < 5; n += 1) await Promise.resolve(); };
-const pass = async (milliseconds) => { mock.timers.tick(milliseconds); await settle(); };
-const stands = async ({ socket, newest }) => {
-  socket.open();
-  await settle();
-  newest().opens();
-  newest().says({ type: "subscribed", threadId: "t", prompts: [], messages: [] });
-};
-
-test("it subscribes with what is known, and stands when that is answered", async (t) => {
-  const all = kept(t);
-  all.socket.open();
-  await settle();
-  assert.equal(all.socket.isOpen, false);
-  all.newest().opens();
-  assert.deepEqual(all.newest().sent, [{ action: "subscribe", threadId: "t", known: { p: { attempt: 1, offset: 5 } } }]);
-  all.newest().says({ type: "subscribed", threadId: "t", prompts: [], messages: [] });
-  assert.deepEqual([all.states, all.frames.length, all.socket.isOpen], [["connecting", "open"], 1, true]);
-});
-
-test("it comes back with growing pauses, and from the start after a success", async (t) => {
-  const all = kept(t);
-  await stands(all);
-  for (const pause of [500, 1000, 2000]) {
-    const before = FakeSocket.made.length;
-    all.newest().fails();
-    await pass(pause - 1);
-    assert.equal(FakeSocket.made.length, before);
-    await pass(1);
-    assert.equal(FakeSocket.made.length, before + 1);
-  }
-  all.newest().opens();
-  all.newest().says({ type: "subscribed", threadId: "t", prompts: [], messages: [] });
-  all.newest().fails();
-  await pass(500);
-  assert.equal(all.states.at(-1), "connecting");
-});
-
-test("silence is asked about, sooner while an answer is under way, and its lack ends it", async (t) => {
-  let busy = false;
-  const all = kept(t, { busy: () => busy });
-  await stands(all);
-  const pings = () => all.newest().sent.filter((frame) => frame.action === "ping");
-  await pass(16_000);
-  assert.deepEqual(pings(), []);
-  busy = true;
-  await pass(15_000);
-  assert.deepEqual(pings(), [{ action: "ping", threadId: "t" }]);
-  await pass(10_000);
-  assert.equal(all.states.at(-1), "lost");
-});
-
-test("an answered ping keeps it", async (t) => {
-  const all = kept(t, { busy: () => true });
-  await stands(all);
-  await pass(15_000);
-  await pass(1000);
-  all.newest().says({ type: "pong", prompts: [] });
-  await pass(9000);
-  assert.equal(all.states.at(-1), "open");
-});
-
-test("a connection that does not open in time is given up and tried again", async (t) => {
-  const all = kept(t);
-  all.socket.open();
-  await settle();
-  await pass(8000);
-  assert.equal(all.states.at(-1), "lost");
-  await pass(500);
-  assert.equal(FakeSocket.made.length, 2);
-});
-
-test("a subscription that is refused again and again closes it for good", async (t) => {
-  const all = kept(t);
-  all.socket.open();
-  await settle();
-  for (let n = 0; n < 4; n += 1) {
-    all.newest().opens();
-    all.newest().says({ type: "error", action: "subscribe", error: "no such thread" });
-    await pass(20_000);
-  }
-  assert.equal(all.states.at(-1), "closed");
-  const before = FakeSocket.made.length;
-  await pass(60_000);
-  assert.equal(FakeSocket.made.length, before);
-});
-
-test("waking connects at once, closing ends it, a late event of an old socket says nothing", async (t) => {
-  const all = kept(t);
-  await stands(all);
-  const first = all.newest();
-  first.fails();
-  all.socket.wake();
-  await settle();
-  assert.equal(FakeSocket.made.length, 2);
-  first.onmessage({ data: '{"type": "delta"}' });
-  assert.equal(all.frames.length, 1);
-  all.socket.close();
-  await pass(60_000);
-  assert.deepEqual([all.states.at(-1), FakeSocket.made.length], ["closed", 2]);
 });

@@ -236,3 +236,44 @@ test("frames of other threads and unknown types say nothing", () => {
   assert.equal(reduce(state, frame("news", {})), state);
   assert.equal(reduce(state, { type: "frame", frame: { type: "subscribed", threadId: "other", prompts: [], messages: [] } }), state);
 });
+
+test("a ping that tells of what is settled asks for nothing", () => {
+  const state = reduce(emptyState(), opened([item(2, "user", "Q"), item(2, "assistant", "A")]));
+  assert.equal(reduce(state, frame("pong", { prompts: [prompt({ id: "p0", turn: 1 })] })), state);
+});
+
+test("a subscription closes the gap", () => {
+  const state = run(told(), delta(5, "fg"));
+  assert.equal(reduce(state, frame("subscribed", { prompts: [prompt()], messages: [] })).gap, false);
+});
+
+test("nothing is added to an answer that is complete", () => {
+  assert.deepEqual(texts(run(told(), message(), answer("Hello."), delta(6, " And"))), [["Q", "Hello."]]);
+});
+
+test("the next attempt's text is shown before its prompt says that it runs", () => {
+  const state = run(told(), delta(0, "a"), told({ status: "errored" }), delta(0, "b", 2));
+  assert.deepEqual([answerState(state.entries[0]), state.entries[0].text], ["streaming", "b"]);
+});
+
+test("a call of an attempt that was given up is not shown", () => {
+  const late = frame("tool", { promptId: "p1", attempt: 1, round: 1, callId: "c", name: "f", state: "started" });
+  assert.deepEqual(run(told({ attempt: 2 }), late).entries[0].tools, []);
+});
+
+test("a question that was cut for the socket does not replace the whole one", () => {
+  const state = run(told(), message({ text: "The whole question" }), message({ text: "The who", truncated: true }));
+  assert.equal(shown(state)[0].question, "The whole question");
+});
+
+test("a call whose end was not heard of has ended with the answer", () => {
+  const started = frame("tool", { promptId: "p1", attempt: 1, round: 1, callId: "c", name: "f", state: "started" });
+  const { tools } = run(told(), started, answer("A")).entries[0];
+  assert.deepEqual(tools.map((it) => [it.name, it.state, it.outcome]), [["f", "done", ""]]);
+});
+
+test("what a conversation begins with is in its order, whichever is read first", () => {
+  const intro = ["intro.2", "intro.1"].map((id) => ({ id, role: "assistant", content: id }));
+  const state = reduce(emptyState(), opened(intro));
+  assert.deepEqual(state.intro.map((it) => it.id), ["intro.1", "intro.2"]);
+});

@@ -118,7 +118,9 @@ function draw() {
   if (asking !== it.key && phase === "ready") {
     asking = it.key;
     if (!empty) scroll.toEnd();
-    if (matchMedia("(hover: hover)").matches) composer.focus({ preventScroll: true });
+    // Not from the button that takes a removal back.
+    const elsewhere = $("undo").contains(document.activeElement);
+    if (matchMedia("(hover: hover)").matches && !elsewhere) composer.focus({ preventScroll: true });
   }
 }
 

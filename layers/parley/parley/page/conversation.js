@@ -185,7 +185,6 @@ export function makeConversation({
         if (mine !== epoch) return;
         change({ link, linked: it.linked || link === "open" });
         if (link === "open") return;
-        dispatch({ type: "disconnected" });
         // Most often it is back before a read would have been.
         if (openEntry(it.state)) pause(POLL_MS).then(() => mine === epoch && poll());
       },

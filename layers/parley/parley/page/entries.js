@@ -16,8 +16,6 @@ export function newEntry(promptId, turn) {
     attempt: 0,
     updatedAt: 0,
     errorCode: "",
-    nextAttemptAt: 0,
-    cancelRequested: false,
     text: "",
     length: 0,
     tools: [],

@@ -63,7 +63,7 @@ export function makePanel(sessions, { open, removed }) {
             open(one.key);
           },
         },
-        h("span", { class: "session-title", dir: "auto" }, one.title || "Conversation"),
+        h("span", { class: "session-title", dir: "auto", "data-testid": "session-title" }, one.title || "Conversation"),
         h("span", { class: "session-time" }, moment(one.time)),
       ),
       rowButton("pencil", `Rename “${one.title}”`, "session-rename", () => {
@@ -88,7 +88,8 @@ export function makePanel(sessions, { open, removed }) {
     const end = () => {
       const focused = box.contains(document.activeElement);
       box.hidden = true;
-      if (focused) (list.querySelector("button") ?? $("panel-close")).focus();
+      // What has the focus does not vanish under it; in a wide window there is nothing to close.
+      if (focused) (list.querySelector("button") ?? $(isOpen() ? "panel-close" : "composer")).focus();
     };
     const undo = () => {
       clearTimeout(undoUntil);

@@ -32,7 +32,6 @@ export function emptyState() {
     pending: null,
     after: "",
     settled: 0,
-    subscribed: false,
     stale: false,
     gap: false,
   };
@@ -80,14 +79,12 @@ const STEPS = {
   // Somebody takes care of it.
   refreshing: (state) => ({ ...state, stale: false }),
   resubscribing: (state) => ({ ...state, gap: false }),
-  // The connection ended: what comes until the next subscription is read, not heard.
-  disconnected: (state) => (state.subscribed ? { ...state, subscribed: false } : state),
 };
 
 const FRAMES = {
   subscribed: (state, frame) => {
     if (state.threadId && frame.threadId !== state.threadId) return state;
-    let next = { ...state, subscribed: true, gap: false };
+    let next = { ...state, gap: false };
     for (const message of frame.messages || []) next = withMessage(next, message);
     for (const prompt of frame.prompts || []) next = withPrompt(next, prompt);
     const listed = new Set((frame.prompts || []).map((prompt) => prompt.id));
@@ -247,8 +244,6 @@ function withPrompt(state, prompt, trusted = false) {
     retried: "",
     updatedAt,
     errorCode: prompt.errorCode || "",
-    nextAttemptAt: Number(prompt.nextAttemptAt || 0),
-    cancelRequested: Boolean(prompt.cancelRequested),
   });
   return found ? next : adopted(next, prompt.id, turn);
 }

@@ -9,8 +9,8 @@
 //   example  an example prompt, while the conversation is empty
 //
 // The rest of the page (index.html) has: composer, send, stop, new-chat, menu, sessions,
-// session, session-open, session-rename, session-remove, session-undo, banner, notice, theme,
-// older, newest, counter, key-form.
+// session, session-title, session-open, session-rename, session-remove, session-undo, banner,
+// notice, theme, older, newest, counter, key-form.
 
 import { copy, h, icon, initial, webAddress } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
