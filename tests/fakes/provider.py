@@ -65,6 +65,7 @@ Script = Sequence[Step]
 
 SILENT = Wait(SILENCE)
 SHORT: Script = (Say("An answer."), End())
+SLOW: Script = (Say("One "), Wait(10), Say("two."), End())
 
 
 class ScriptedProvider:
