@@ -231,6 +231,20 @@ def test_manifests_are_applied_described_deployed_and_deleted(
     parley_admin("describe", "LLMClient", word, code=4)
 
 
+def test_each_problem_of_a_manifest_has_a_line(parley_admin: Parley, word: str) -> None:
+    plugin, client = manifests(word)
+    wrong = plugin.replace("always", "never") + f"---\n{client.replace('appAssistant', 'appName1')}"
+
+    for options in ((), ("--dry-run",)):
+        told = parley_admin("apply", "-f", "-", *options, stdin=wrong, code=2).err.splitlines()
+        assert [line.rpartition(": ")[0].partition(": ")[0] for line in told[-3:-1]] == [
+            f"stdin, document 1 (Plugin {word})",
+            f"stdin, document 2 (LLMClient {word})",
+        ]
+        assert told[-1] == "error: 2 problems; nothing was written"
+    parley_admin("describe", "Plugin", word, code=4)
+
+
 @pytest.mark.parametrize("kind", ["LLMClient", "Plugin", "ApiKey", "Secret", "Provider", "Model"])
 def test_an_example_of_each_kind_is_one_that_can_be_applied(
     parley_admin: Parley, kind: str
