@@ -12,9 +12,11 @@ from parley.core.llm_client import LlmClient
 PREFLIGHT_SECONDS = "7200"
 ALLOWED = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+    # Those of contract 5, and `content-encoding`. Firefox and Safari ask for `user-agent`,
+    # which the published component sets.
     "Access-Control-Allow-Headers": (
-        "accept, accept-encoding, authorization, content-encoding, content-type, "
-        "x-csrftoken, x-requested-with"
+        "accept, accept-encoding, authorization, content-encoding, content-type, dnt, origin, "
+        "user-agent, x-api-key, x-csrftoken, x-requested-with"
     ),
     "Access-Control-Allow-Credentials": "true",
     "Access-Control-Expose-Headers": "Retry-After",
