@@ -182,6 +182,22 @@ def test_every_text_reads_in_its_own_direction(
     assert not is_wider_than_its_window(ours.page)
 
 
+def test_markdown_is_set_as_one_knows_it(
+    open_window: OpenWindow, plain: LlmClient, model: Model, word: str
+) -> None:
+    model.told(word, answer="Text, `code`.\n\n## More\n\n- [x] done\n\n- dot\n\n```\ncode\n```\n")
+    ours = Ours(open_window()).open(plain.url)
+    ours.ask(word)
+    answer = ours.said("assistant", "done", "done")
+    expect(answer).to_have_count(1)
+
+    assert style(answer.locator("li").first, "listStyleType") == "none"
+    assert style(answer.locator("li").last, "listStyleType") == "disc"
+    assert pixels(answer.locator("h2"), "marginTop") > pixels(answer.locator("p").first, "fontSize")
+    inline, block = answer.locator("p > code"), answer.locator("pre > code")
+    assert style(inline, "fontSize") == style(block, "fontSize")
+
+
 def test_a_very_long_word_of_an_example_stays_in_its_button(
     open_window: OpenWindow, stack: Stack, tmp_path: Path
 ) -> None:
@@ -196,10 +212,20 @@ def test_a_very_long_word_of_an_example_stays_in_its_button(
         assert not ours.examples.first.evaluate("it => it.scrollWidth > it.clientWidth")
 
 
+def style(found: Locator, name: str) -> str:
+    """A property of an element as the browser has it."""
+    value: str = found.evaluate("(it, name) => getComputedStyle(it)[name]", name)
+    return value
+
+
+def pixels(found: Locator, name: str) -> float:
+    """The same, of a length."""
+    return float(style(found, name).removesuffix("px"))
+
+
 def direction(found: Locator) -> str:
     """Which way an element's text runs."""
-    way: str = found.evaluate("it => getComputedStyle(it).direction")
-    return way
+    return style(found, "direction")
 
 
 def stumbling_blocks(page: Page, axe: str) -> list[str]:

@@ -180,6 +180,9 @@ def test_escape_closes_the_drawer_and_stops_no_answer(
     ours.look_at_sessions()
     ours.page.keyboard.press("Escape")
     expect(ours.sessions).not_to_be_visible()
+    # What the key has led to is drawn with the next frame.
+    ours.page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    expect(ours.stop).to_be_enabled()
     model.released(word)
 
     expect(ours.said("assistant", f"You asked: “What is {word}?”", "done")).to_have_count(1)
