@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parley.adapters.openai_calls import StreamedCalls
+from parley.adapters import openai_calls
+from parley.adapters.openai_calls import (
+    ARGUMENTS_BYTES,
+    CALLS_CAP,
+    LOOKED_AT_BYTES,
+    StreamedCalls,
+)
+from parley.core.errors import ProviderFailed
 from parley.core.thread import ToolCall
 
 
@@ -102,3 +109,50 @@ def test_however_arguments_are_cut_they_come_out_whole(told: list[tuple[str, int
         parts.append(part(index, f"c{index}", "f", ""))
         parts += [part(index, None, None, cut) for cut in cuts]
     assert whole(*parts) == tuple(expected)
+
+
+def test_of_too_many_calls_no_more_are_looked_at() -> None:
+    """The event loop, and the leases of other prompts, wait for the end of an event."""
+    deltas = iter([part(index) for index in range(100)])
+    with pytest.raises(ProviderFailed, match="malformed") as caught:
+        StreamedCalls().take(deltas)
+    assert caught.value.detail == "more than 32 tool calls at once"
+    assert len(list(deltas)) == 100 - CALLS_CAP - 1
+
+
+def test_of_too_many_arguments_no_more_are_looked_at() -> None:
+    deltas = iter([part(0, None, None, "x" * 1024) for _ in range(100)])
+    with pytest.raises(ProviderFailed, match="malformed") as caught:
+        StreamedCalls().take(deltas)
+    assert caught.value.detail == "tool calls with more than 64 KB of arguments"
+    assert len(list(deltas)) == 100 - 64 - 1
+
+
+@pytest.mark.parametrize("last", ["}", "} \n"])
+def test_parts_with_the_name_in_each_are_looked_at_so_often_only(
+    last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+    monkeypatch.setattr(openai_calls, "_is_object", lambda text: bool(looked_at.append(len(text))))
+    streamed = StreamedCalls()
+    with pytest.raises(ProviderFailed, match="malformed") as caught:
+        streamed.take(part(0, None, "f", last) for _ in range(ARGUMENTS_BYTES // len(last)))
+    assert "cannot be told from each other" in caught.value.detail
+    assert 0 < sum(looked_at) <= LOOKED_AT_BYTES
+
+
+nested = st.recursive(
+    st.text("a}{", max_size=3), lambda inner: st.dictionaries(st.just("k"), inner)
+)
+    st.text("a}{", max_size=3), lambda inner: st.dictionaries(st.just("k"), inner)
+)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.integers(1, 5), st.lists(st.builds(dict, k=nested), min_size=1, max_size=8))
+def test_calls_that_share_an_index_and_have_no_id_are_told_apart_by_their_ends(
+    size: int, told: list[dict[str, Any]]
+) -> None:
+    texts = [json.dumps(arguments) for arguments in told]
+    cuts = [text[at : at + size] for text in texts for at in range(0, len(text), size)]
+    assert [call.arguments for call in whole(*(part(0, None, "f", cut) for cut in cuts))] == texts

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from parley.adapters.openai_provider import EVENT_BYTES, OpenAIProvider
+from parley.adapters.openai_provider import EVENT_BRACKETS, EVENT_BYTES, OpenAIProvider
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
 from parley.ports import ChatMessage, Finished, ProviderRequest, TextDelta
@@ -80,3 +80,34 @@ async def test_what_one_account_was_told_to_remember_is_not_sent_for_another(pro
             await asked(provider, base_url, key)
     assert "bearer sk-b" in server.heads[1]
     assert "cookie" not in server.heads[1]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        chunk({"tool_calls": [{"index": index, "function": {}} for index in range(30_000)]}),
+        b"data: " + json.dumps({"choices": [{}] * 200_000}).encode() + b"\n\n",
+        b"data: " + json.dumps({"choices": [[]] * 200_000}).encode() + b"\n\n",
+    ],
+)
+async def test_an_event_of_very_many_parts_is_not_taken_apart(provider, event):
+    """It would hold up the loop for ten seconds, and cost other prompts their leases."""
+    assert len(event) < EVENT_BYTES
+    refused = await failed(provider, event + ANSWER)
+    assert (refused.reason, refused.retryable) == ("malformed", True)
+    assert refused.detail == "an event of the stream has too many parts"
+
+
+async def test_many_events_are_not_taken_for_one_of_many_parts(provider):
+    one = chunk({"content": "["})
+    number = EVENT_BRACKETS // one.count(b"{") + 1
+    async with Hostile(one * number + ANSWER).serving() as base_url:
+        *texts, finished = await asked(provider, base_url)
+    assert (len(texts), type(finished)) == (number + 1, Finished)
+
+
+async def test_a_whole_answer_full_of_brackets_may_come_in_one_event(provider):
+    text = "[{}, {}]\n" * 2000
+    async with Hostile(chunk({"content": text}, "stop")).serving() as base_url:
+        events = await asked(provider, base_url)
+    assert events[0] == TextDelta(text)

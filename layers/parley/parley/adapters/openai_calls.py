@@ -17,6 +17,7 @@ from parley.ports import ChatMessage, Tool
 
 CALLS_CAP = 32
 ARGUMENTS_BYTES = 64 * 1024
+LOOKED_AT_BYTES = 16 * ARGUMENTS_BYTES
 ID_LENGTH = 128
 NAME_LENGTH = 64
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -66,45 +67,58 @@ class _Call:
     id: str = ""
     name: str = ""
     parts: list[str] = field(default_factory=list)
+    size: int = 0
 
-    def complete(self) -> bool:
-        return _is_object("".join(self.parts))
+    def add(self, text: str, size: int) -> None:
+        if text:
+            self.parts.append(text)
+            self.size += size
 
 
 @dataclass(slots=True)
 class StreamedCalls:
-    """The calls of one answer, put together as they come: at most 32, 64 KB of arguments."""
+    """The calls of one answer, put together as they come: at most 32, 64 KB of arguments.
+
+    The work is bounded, too, however small the deltas are cut: it holds up the event loop,
+    and with it the leases of all prompts that the runner is at work on.
+    """
 
     _calls: list[_Call] = field(default_factory=list)
     _bytes: int = 0
+    _looked_at: int = 0
 
     def take(self, deltas: Iterable[Any] | None) -> None:
         """More of the calls. Raises ProviderFailed for too much, TypeError for no text."""
         for delta in deltas or ():
             self._take(delta)
-        self._check_size()
 
     def _take(self, delta: Any) -> None:
         function = delta.function
-        name = _text(getattr(function, "name", None))
+        name = _text(getattr(function, "name", None))[:NAME_LENGTH]
         arguments = getattr(function, "arguments", None)
         # Not text but the object itself: some servers do not write it as JSON a second time.
         text = json.dumps(arguments) if isinstance(arguments, dict) else _text(arguments)
-        id_ = _text(getattr(delta, "id", None))
+        size = len(text.encode(errors="replace"))
+        self._bytes += size
+        if self._bytes > ARGUMENTS_BYTES:
+            raise malformed(f"tool calls with more than {ARGUMENTS_BYTES // 1024} KB of arguments")
+        # One that is too long is kept as such, and never used.
+        id_ = _text(getattr(delta, "id", None))[: ID_LENGTH + 1]
         call = self._call(getattr(delta, "index", None), id_, name, text)
         call.id = call.id or id_
         call.name = call.name or name
-        call.parts.append(text)
-        self._bytes += len(text.encode(errors="replace"))
+        call.add(text, size)
 
     def _call(self, index: int | None, id_: str, name: str, text: str) -> _Call:
         """The call that a delta goes on with, else a new one."""
         known = self._known(index, id_, name)
         if known is not None and name and known.name:
             other = bool(id_ and known.id and id_ != known.id)
-            if other or (not id_ and text and known.complete()):
+            if other or (not id_ and text and self._complete(known)):
                 known = None  # whole calls that share an index
         if known is None:
+            if len(self._calls) == CALLS_CAP:
+                raise malformed(f"more than {CALLS_CAP} tool calls at once")
             known = _Call(index)
             self._calls.append(known)
         return known
@@ -117,11 +131,16 @@ class StreamedCalls:
             return next((call for call in newest_first if call.id == id_), None)
         return newest_first[0] if newest_first and not name else None
 
-    def _check_size(self) -> None:
-        if len(self._calls) > CALLS_CAP:
-            raise malformed(f"more than {CALLS_CAP} tool calls at once")
-        if self._bytes > ARGUMENTS_BYTES:
-            raise malformed(f"tool calls with more than {ARGUMENTS_BYTES // 1024} KB of arguments")
+    def _complete(self, call: _Call) -> bool:
+        """True if the arguments are an object already. Raises ProviderFailed for too much work:
+        a name with every delta, and each of them as if it were the last.
+        """
+        if not call.parts or not call.parts[-1].rstrip().endswith("}"):
+            return False
+        self._looked_at += call.size
+        if self._looked_at > LOOKED_AT_BYTES:
+            raise malformed("tool calls whose parts cannot be told from each other")
+        return _is_object("".join(call.parts))
 
     def whole(self, number: int) -> tuple[ToolCall, ...]:
         """The calls; raises ProviderFailed. `number` tells them from those of other rounds.
@@ -129,7 +148,6 @@ class StreamedCalls:
         A name that no tool can have is made one: the call fails as that of an unknown tool,
         and the provider, which would refuse the name, takes it back.
         """
-        self._check_size()
         calls: list[ToolCall] = []
         ids: set[str] = set()
         for place, call in enumerate(self._calls, 1):
@@ -138,7 +156,7 @@ class StreamedCalls:
             named = bool(call.id) and len(call.id) <= ID_LENGTH and call.id not in ids
             id_ = call.id if named else f"call_{number}_{place}"
             ids.add(id_)
-            name = NOT_IN_NAMES.sub("_", call.name)[:NAME_LENGTH]
+            name = NOT_IN_NAMES.sub("_", call.name)
             calls.append(ToolCall(id_, name, without_surrogates("".join(call.parts)) or "{}"))
         return tuple(calls)
 
