@@ -598,6 +598,14 @@ SESSIONS = [
     of_host("one in the query", 400, MALFORMED, "/config/?session_key=x"),
     of_host("one in the cookie", 400, MALFORMED, "/config/", headers={"cookie": "session_key=x"}),
     of_host(
+        "one in the cookie only, sent for a page of another site",
+        403,
+        "a page of another site cannot use this site's session cookie: "
+        "its origin is not in the llm_client's allowedOrigins",
+        body=SAID,
+        headers={"cookie": f"session_key={WRONG}", "origin": "https://evil.example"},
+    ),
+    of_host(
         "chat with a session_key that nobody was given",
         404,
         "no such session",
@@ -678,6 +686,23 @@ COMMAND_LINE = [
         SAID,
         host=API,
         key="user-key",
+    ),
+    of_host(
+        "GET of a command line's call",
+        405,
+        "this path answers OPTIONS, POST",
+        CLI_CHAT,
+        method="GET",
+        host=API,
+        key="user-key",
+    ),
+    Refusal(
+        "logs, which this API does not serve",
+        501,
+        "the logs of LLMClient manifests are not served by this API: whoever operates the stack "
+        "reads them in its CloudWatch log groups",
+        path="/api/v1/cli/logs/LLMClient",
+        body={},
     ),
 ]
 OF_ADMINS = [

@@ -294,7 +294,8 @@ def test_deploying_opens_and_closes_the_host(client: Client) -> None:
         ("get/llmclient?limit=101", 400, "limit: "),
         ("get/llmclient?after=x", 400, "the cursor is not one of this list"),
         ("get/models?after=x", 400, "after: the cursor is not one of this list"),
-        ("logs/llmclient", 404, "no such path"),
+        ("logs/chatbots/", 501, "the logs of LLMClient manifests are not served by this API"),
+        ("logs/nothing/", 404, "no such kind"),
     ],
 )
 def test_what_cannot_be_is_refused(client: Client, call: str, status: int, error: str) -> None:
@@ -384,6 +385,14 @@ def test_an_llm_client_is_found_by_each_of_its_ids(client: Client, id_: str) -> 
     assert [one["name"] for one in functions] == ["calculator", "date_calculator"]
     assert functions[0]["parameters"]["required"] == ["expression"]
     assert resource(client, f"/{id_}/customdomains")["customdomains"] == []
+    for one in ("1", plugin["name"].upper()):
+        assert resource(client, f"/{id_}/plugins/{one}/") == {"plugin": plugin}
+    for one in functions:
+        for item in (one["name"], str(one["id"])):
+            assert resource(client, f"/{id_}/functions/{item}") == {"function": one}
+    assert len({one["id"] for one in functions}) == 2
+    for absent in ("plugins/2/", "functions/get_current_weather", "customdomains/1"):
+        assert resource(client, f"/{id_}/{absent}") == 404
 
 
 def test_keys_and_domains_of_an_llm_client(client: Client) -> None:
@@ -392,9 +401,10 @@ def test_keys_and_domains_of_an_llm_client(client: Client) -> None:
     apply(client, manifest("LLMClient", "my_shop", {"config": domain, "apiKey": "door"}))
     apply(client, manifest("ApiKey", "page", {"role": "client", "llmClient": "my_shop"}))
     apply(client, manifest("ApiKey", "other", {"role": "admin"}))
-    assert resource(client, "/1/customdomains")["customdomains"] == [
-        {"domain_name": "example.com", "host": None, "is_verified": False}
-    ]
+    (found,) = resource(client, "/1/customdomains")["customdomains"]
+    assert found == {"id": 1, "domain_name": "example.com", "host": None, "is_verified": False}
+    for one in ("1", "example.com"):
+        assert resource(client, f"/1/customdomains/{one}") == {"customdomain": found}
     keys = resource(client, "/1/apikeys/", key="admin-key")
     assert keys["is_authentication_required"] is True
     assert {key["name"]: key["attached"] for key in keys["apikeys"]} == {
@@ -402,6 +412,11 @@ def test_keys_and_domains_of_an_llm_client(client: Client) -> None:
         "page": False,
     }
     assert resource(client, "/1/apikeys/") == 403
+    for key in keys["apikeys"]:
+        for one in (key["id"], key["name"]):
+            assert resource(client, f"/1/apikeys/{one}/", key="admin-key") == {"apikey": key}
+            assert resource(client, f"/1/apikeys/{one}/") == 403
+    assert resource(client, "/1/apikeys/other/", key="admin-key") == 404
 
 
 def test_a_page_s_token_chats_with_its_client_alone_for_an_hour(client: Client) -> None:

@@ -77,7 +77,7 @@ def calls(place: str, endpoint: Any) -> list[tuple[str, str]]:
     found = []
     for host, base in bases(place):
         of_page = base.startswith("/workbench")
-        ends = [end for end in tails(endpoint) if not of_page or end == "config"]
+        ends = [end for end in tails(endpoint) if not of_page or end.endswith("config")]
         if host != API and CHAT[endpoint.handler.__name__][0] is What.CONFIG:
             ends.append("")  # the root of a named host
         found += [(host, f"{base}/{end}") for end in ends]

@@ -19,8 +19,10 @@ ORDINARY = [e for e in http.ENDPOINTS if not e.chat and not e.public]
 SHARED = (*cli_api.ENDPOINTS, *llm_clients_api.ENDPOINTS)
 ONLY_ADMINS = {
     *("apply_manifests", "get_manifests", "describe_manifest", "delete_manifest"),
-    *("deploy_manifest", "undeploy_manifest", "list_llm_client_keys"),
+    *("deploy_manifest", "undeploy_manifest", "list_llm_client_keys", "get_llm_client_key"),
 }
+# Where a user of another account is told, as of all that is in a path, that it is not there.
+BY_PATH = {"list_llm_client_keys", "get_llm_client_key"}
 
 
 @pytest.mark.parametrize("endpoint", ORDINARY, ids=lambda e: e.handler.__name__)
@@ -40,9 +42,19 @@ def test_what_is_not_chat_needs_a_key_of_a_person(shared: Twins, endpoint: Any) 
     assert stored(shared) == before
 
 
-# The paths of what an account describes: {n} is an llm_client's name, {i} its number.
+# The paths of what an account describes: {n} is an llm_client's name, {i} its number. Of what
+# belongs to it, by id or name, something that is there.
+BELONGS = {"plugin_id": "courses", "function_id": "calculator", "key_id": "key", "domain_id": "1"}
+
+
+def _filled(path: str) -> str:
+    for parameter, id_ in BELONGS.items():
+        path = path.replace(f"<{parameter}>", id_)
+    return path.replace("<client_id>", "{i}")
+
+
 DESCRIBED: dict[str, str] = {
-    **{e.handler.__name__: e.path.replace("<client_id>", "{i}") for e in llm_clients_api.ENDPOINTS},
+    **{e.handler.__name__: _filled(e.path) for e in llm_clients_api.ENDPOINTS},
     "get_manifests": "/api/v1/cli/get/LLMClient?name={n}",
     "describe_manifest": "/api/v1/cli/describe/LLMClient?name={n}",
     "delete_manifest": "/api/v1/cli/delete/LLMClient?name={n}",
@@ -51,7 +63,7 @@ DESCRIBED: dict[str, str] = {
 }
 # Of nobody's things: the account is the caller's, and apply makes the caller's own.
 OWN = {"list_llm_clients", "apply_manifests", "who_am_i", "cli_status", "cli_version"}
-OWN |= {"example_manifest", "json_schema"}
+OWN |= {"example_manifest", "json_schema", "get_logs"}
 
 
 def test_every_ordinary_endpoint_has_its_case() -> None:
@@ -77,7 +89,7 @@ def test_what_another_account_describes_is_not_there(
         reply = shared.ask(endpoint.method, path, {}, host=API, credential=who)
         replies.append((reply.status, reply.text.replace(name, "*")))
     assert replies[0] == replies[1]
-    only_admins = endpoint.handler.__name__ in ONLY_ADMINS - {"list_llm_client_keys"}
+    only_admins = endpoint.handler.__name__ in ONLY_ADMINS - BY_PATH
     assert replies[0][0] == (403 if only_admins and who == "stranger-user-key" else 404)
     assert stored(shared) == before
 

@@ -172,13 +172,15 @@ def _cli(segments: tuple[str, ...]) -> Address | None:
 def _workbench(segments: tuple[str, ...]) -> Address | None:
     if segments == ("workbench",):
         return Address(ClientRef(), What.WORKBENCH)
-    if segments[:2] != ("workbench", "llm-clients") or len(segments) != 4:
+    if segments[:2] != ("workbench", "llm-clients") or len(segments) < 4:
         return None
-    id_, tail = segments[2:]
+    id_, tail = segments[2], segments[3:]
     ref = ClientRef(number=number_of(id_) or 0)
-    if tail in {"chat", "prompt"}:
-        return Address(ref, What.PAGE, word=tail)
-    return _at(ref, id_, (tail,), sandbox=True)
+    if tail in {("chat",), ("prompt",)}:
+        return Address(ref, What.PAGE, word=tail[0])
+    # Where the page is, a program may read the config, and chats in the sandbox.
+    found = _at(ref, id_, tail, sandbox=True)
+    return found if found and found.what is What.CONFIG else None
 
 
 def _at(

@@ -12,6 +12,7 @@ from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from parley.core.llm_client import client_of
 from parley.core.manifest import API_VERSION, Manifest, ManifestKind, kind_named
 from parley.usecases.manifests import Report
+from parley.wire.errors import NotServed
 from parley.wire.fields import PathId
 from parley.wire.http_calls import Call, Endpoint
 from parley.wire.llm_clients_api import DEFAULT_LIMIT, After, Answer, Limit, answer, status_of
@@ -155,6 +156,15 @@ async def json_schema(call: Call, kind: PathId) -> Answer:  # noqa: ARG001 - eve
     return answer("json-schema", meant.value, schema(meant))
 
 
+async def get_logs(call: Call, kind: PathId) -> Answer:  # noqa: ARG001 - every call is one
+    """None are to be had here: always refused, with where they are."""
+    meant = kind_named(kind)
+    raise NotServed(
+        f"the logs of {meant.value} manifests are not served by this API: whoever operates the "
+        "stack reads them in its CloudWatch log groups"
+    )
+
+
 async def cli_status(call: Call) -> Answer:
     """How the account is: its models, and what of the caller's is unfinished."""
     unfinished = await call.api.read.unfinished(call.principal, COUNT_CAP)
@@ -221,6 +231,7 @@ ENDPOINTS = (
     Endpoint("POST", OF_KIND % "undeploy", undeploy_manifest, TAG, "Undeploy an LLMClient", ONE),
     Endpoint("POST", OF_KIND % "example-manifest", example_manifest, TAG, "Get an example", ANY),
     Endpoint("POST", OF_KIND % "json-schema", json_schema, TAG, "Get a kind's schema", ANY),
+    Endpoint("POST", OF_KIND % "logs", get_logs, TAG, "Say where logs are", (*ANY, NotServed)),
     Endpoint("POST", f"{AT}/status", cli_status, TAG, "Get the account's status"),
     Endpoint("POST", f"{AT}/version", cli_version, TAG, "Get the version"),
     Endpoint("POST", f"{AT}/whoami", who_am_i, TAG, "Get who is calling"),

@@ -39,6 +39,10 @@ class MethodNotAllowed(ParleyError):
         self.allowed = allowed
 
 
+class NotServed(ParleyError):
+    """The path is one of the contract's, and this service does not do what it is for."""
+
+
 class UnsupportedEncoding(ParleyError):
     """The body is compressed in a way that is not supported."""
 
@@ -57,6 +61,7 @@ STATUS: Mapping[type[ParleyError], int] = MappingProxyType(
         Limited: 429,
         TooManyOpenTurns: 429,
         TooManyConnections: 429,
+        NotServed: 501,
         Busy: 503,
         Unavailable: 503,
     }

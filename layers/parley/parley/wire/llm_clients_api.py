@@ -1,5 +1,6 @@
 """The llm_clients of an account as resources of the sandbox, and the token of its page."""
 
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
@@ -89,8 +90,10 @@ async def list_llm_client_plugins(call: Call, client_id: PathId) -> Answer:
 async def list_llm_client_functions(call: Call, client_id: PathId) -> Answer:
     """The built-in functions that the model may call, as the model is told of them."""
     client = await _client(call, client_id)
+    ids = {name: number for number, name in enumerate(FUNCTIONS, 1)}
     items = [
         {
+            "id": ids[name],
             "name": name,
             "description": FUNCTIONS[name].description,
             "parameters": FUNCTIONS[name].parameters,
@@ -128,12 +131,33 @@ async def list_llm_client_domains(call: Call, client_id: PathId) -> Answer:
     if client.custom_domain:
         items = [
             {
+                "id": 1,
                 "domain_name": client.custom_domain,
                 "host": client.host or None,
                 "is_verified": bool(client.host),
             }
         ]
     return _answer({"customdomains": items})
+
+
+async def get_llm_client_plugin(call: Call, client_id: PathId, plugin_id: PathId) -> Answer:
+    """One of the plugins that are attached, by its id or name."""
+    return _one("plugin", plugin_id, await list_llm_client_plugins(call, client_id))
+
+
+async def get_llm_client_function(call: Call, client_id: PathId, function_id: PathId) -> Answer:
+    """One of the functions that the model may call, by its id or name."""
+    return _one("function", function_id, await list_llm_client_functions(call, client_id))
+
+
+async def get_llm_client_key(call: Call, client_id: PathId, key_id: PathId) -> Answer:
+    """One of the keys, by its id or name. Admins only."""
+    return _one("apikey", key_id, await list_llm_client_keys(call, client_id))
+
+
+async def get_llm_client_domain(call: Call, client_id: PathId, domain_id: PathId) -> Answer:
+    """The custom domain, by its id, which is 1, or by its name."""
+    return _one("customdomain", domain_id, await list_llm_client_domains(call, client_id))
 
 
 async def create_llm_client_token(call: Call, client_id: PathId) -> Token:
@@ -147,6 +171,16 @@ async def _client(call: Call, client_id: str) -> LlmClient:
     return await call.api.manifests.client(
         call.principal.account, number_of(client_id) or 0, client_id.lower()
     )
+
+
+def _one(thing: str, id_: str, listed: Answer) -> Answer:
+    """What a list has under an id or else under a name; raises NotFound."""
+    items: list[Json] = listed["data"][f"{thing}s"]
+    for name in ("id", "name", "domain_name"):
+        for item in items:
+            if str(item.get(name, "")).lower() == id_.lower():
+                return _answer({thing: item})
+    raise NotFound(f"the llm_client has no such {thing}")
 
 
 def _answer(data: Json) -> Answer:
@@ -205,16 +239,24 @@ def status_of(call: Call, client: LlmClient) -> Json:
 TAG = "llm_clients"
 ONE = f"{CLIENTS}/<client_id>"
 REFUSES = (Forbidden, Invalid, NotFound)
+
+
+def _of_one(
+    path: str, handler: Callable[..., Coroutine[Any, Any, Answer]], summary: str
+) -> Endpoint:
+    return Endpoint("GET", f"{ONE}{path}", handler, TAG, summary, REFUSES)
+
+
 ENDPOINTS = (
     Endpoint("GET", CLIENTS, list_llm_clients, TAG, "List llm_clients", (Forbidden, Invalid)),
-    Endpoint("GET", ONE, get_llm_client, TAG, "Get an llm_client", REFUSES),
-    Endpoint("GET", f"{ONE}/plugins", list_llm_client_plugins, TAG, "List its plugins", REFUSES),
-    Endpoint("GET", f"{ONE}/apikeys", list_llm_client_keys, TAG, "List its keys", REFUSES),
-    Endpoint(
-        "GET", f"{ONE}/customdomains", list_llm_client_domains, TAG, "List its domains", REFUSES
-    ),
-    Endpoint(
-        "GET", f"{ONE}/functions", list_llm_client_functions, TAG, "List its functions", REFUSES
-    ),
+    _of_one("", get_llm_client, "Get an llm_client"),
+    _of_one("/plugins", list_llm_client_plugins, "List its plugins"),
+    _of_one("/plugins/<plugin_id>", get_llm_client_plugin, "Get one of its plugins"),
+    _of_one("/functions", list_llm_client_functions, "List its functions"),
+    _of_one("/functions/<function_id>", get_llm_client_function, "Get one of its functions"),
+    _of_one("/apikeys", list_llm_client_keys, "List its keys"),
+    _of_one("/apikeys/<key_id>", get_llm_client_key, "Get one of its keys"),
+    _of_one("/customdomains", list_llm_client_domains, "List its domains"),
+    _of_one("/customdomains/<domain_id>", get_llm_client_domain, "Get its domain"),
     Endpoint("POST", f"{ONE}/token", create_llm_client_token, TAG, "Make a page's token", REFUSES),
 )

@@ -29,7 +29,7 @@ from parley.core.errors import (
     Unauthenticated,
 )
 from parley.wire import http
-from parley.wire.errors import INTERNAL, UnsupportedEncoding, status_of
+from parley.wire.errors import INTERNAL, NotServed, UnsupportedEncoding, status_of
 from parley.wire.http_calls import Endpoint
 from parley.wire.public import VERSION
 
@@ -62,6 +62,7 @@ REFUSALS: dict[type[ParleyError], str] = {
     TooLarge: "A text over 300 KB or another limit, or a body over 1 MB.",
     UnsupportedEncoding: "The body is compressed with something else than gzip.",
     TooManyOpenTurns: "The thread has 100 unfinished prompts.",
+    NotServed: "The contract has this call, and this service does not do what it is for.",
     Busy: "Busy or unavailable just now; try again.",
 }
 MANIFESTS = {
