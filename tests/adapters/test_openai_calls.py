@@ -144,8 +144,6 @@ def test_parts_with_the_name_in_each_are_looked_at_so_often_only(
 nested = st.recursive(
     st.text("a}{", max_size=3), lambda inner: st.dictionaries(st.just("k"), inner)
 )
-    st.text("a}{", max_size=3), lambda inner: st.dictionaries(st.just("k"), inner)
-)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
