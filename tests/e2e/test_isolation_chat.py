@@ -153,6 +153,17 @@ def test_a_planted_key_is_not_taken_over(visit: Visit) -> None:
         pass
 
 
+@pytest.mark.parametrize(("origin", "status"), [("https://evil.example", 403), (SHOP, 200)])
+def test_a_page_of_another_site_cannot_use_the_session_cookie(
+    visit: Visit, word: str, origin: str, status: int
+) -> None:
+    key = visit().opened()
+    said = {"messages": [{"role": "user", "content": f"hello {word}"}], "wait": 0}
+    sent = {"cookie": f"session_key={key}", "content_type": "text/plain", "origin": origin}
+    assert visit().call("POST", "/chat/", said, **sent).status_code == status
+    assert (word in str(visit().config(key)["history"])) == (status == 200)
+
+
 def test_turns_of_others_cannot_be_stopped_or_tried_again(
     visit: Visit, model: Model, word: str
 ) -> None:
@@ -209,7 +220,6 @@ def _error(socket: Socket) -> str:
         {"account": "x#R#LLMClient"},
         {"session_key": UNKNOWN},
         {"session_key": "x"},
-        {"token": "wrong"},
     ],
 )
 def test_a_session_opens_a_socket_at_its_own_llm_client_only(
@@ -220,6 +230,13 @@ def test_a_session_opens_a_socket_at_its_own_llm_client_only(
     key = asked.pop("session_key", asked["key"])
     with pytest.raises(InvalidStatus), visit().listening(**(asked | {"key": key})):
         pass
+
+
+def test_a_wrong_key_besides_a_session_s_counts_as_none(visit: Visit) -> None:
+    key = visit().opened()
+    own = visit().config(key)["websocket"]["thread_id"]
+    with visit().listening(key, token="wrong") as socket:
+        assert socket.subscribe(own)["type"] == "subscribed"
 
 
 def ended(socket: Socket) -> bool:

@@ -7,6 +7,7 @@ from parley.core.access import KeyRole, Principal, bare_key
 from parley.core.address import ACCOUNT, NAME, ClientRef
 from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.events import Frame, error_frame, prompt_frame
+from parley.core.llm_client import LlmClient
 from parley.core.session import session_principal
 from parley.ports import UNKNOWN_CONNECTION, Connection, Post, Publisher
 from parley.usecases.cancel import Cancel
@@ -33,7 +34,8 @@ class Socket:
         TooManyConnections, Busy, Unavailable.
 
         `query` has an API key as `token`, or a session: `session_key`, with the `account`
-        and `llm_client` it belongs to, and `token` too if the llm_client needs a key.
+        and `llm_client` it belongs to, and `token` too if the llm_client needs a key; where
+        it needs none, a wrong one counts as none.
         Nothing is posted: API Gateway knows the connection only after this has returned.
         """
         principal = await self._caller(query)
@@ -58,14 +60,10 @@ class Socket:
             if principal.role is KeyRole.CLIENT:
                 raise Forbidden("this key is for chatting: connect with a session_key")
             return principal
-        holder = await self.authenticate(token) if token else None
         ref = ClientRef(query.get("account", ""), query.get("llm_client", "").lower())
         if not ACCOUNT.fullmatch(ref.account) or not NAME.fullmatch(ref.name):
             raise NotFound(UNKNOWN)
-        if holder is not None and holder.account != ref.account:
-            holder = None  # as good as none, as on a public address
-        # Who has a key may chat with what is not deployed yet, as in the sandbox.
-        client = await self.clients.enter(ref, holder, sandbox=holder is not None)
+        holder, client = await self._entered(ref, token)
         session = await self.sessions.require(client, session_key)
         who = session_principal(session.thread)
         if holder is None:
@@ -77,6 +75,25 @@ class Socket:
             made_by=holder.made_by,
             expires_at=holder.expires_at,
         )
+
+    async def _entered(self, ref: ClientRef, token: str) -> tuple[Principal | None, LlmClient]:
+        """Whose key was sent, None for nobody's, and the llm_client that it is let into.
+
+        As on the llm_client's host: a wrong key is as good as none where none is needed, and
+        where one is needed it is refused as such; another account's is none. Who has one may
+        chat with what is not deployed yet, as in the sandbox.
+        """
+        holder, wrong = None, None
+        try:
+            holder = await self.authenticate(token) if token else None
+        except Unauthenticated as error:
+            wrong = error
+        if holder is not None and holder.account != ref.account:
+            holder = None
+        try:
+            return holder, await self.clients.enter(ref, holder, sandbox=holder is not None)
+        except Forbidden as error:
+            raise wrong or error from None
 
     async def disconnect(self, connection_id: str) -> None:
         """Forget a closed connection."""
