@@ -98,7 +98,7 @@ class StreamedCalls:
         arguments = getattr(function, "arguments", None)
         # Not text but the object itself: some servers do not write it as JSON a second time.
         text = json.dumps(arguments) if isinstance(arguments, dict) else _text(arguments)
-        size = len(text.encode(errors="replace"))
+        size = len(without_surrogates(text).encode())
         self._bytes += size
         if self._bytes > ARGUMENTS_BYTES:
             raise malformed(f"tool calls with more than {ARGUMENTS_BYTES // 1024} KB of arguments")
