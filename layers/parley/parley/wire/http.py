@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from parley.core.access import bare_key
 from parley.core.address import Address, What, is_local, locate
-from parley.core.errors import Forbidden, NotFound
+from parley.core.errors import Forbidden, NotFound, TooLarge
 from parley.wire import (
     admin,
     chat_svc,
@@ -43,7 +43,7 @@ from parley.wire.http_calls import (
     Run,
     valid_ids,
 )
-from parley.wire.http_request import Request, parsed
+from parley.wire.http_request import BODY_LIMIT, CONVERSATION_LIMIT, Request, parsed
 from parley.wire.smarter import chat, cli_chat, config
 from parley.wire.smarter.cors import PREFLIGHT_SECONDS
 from parley.wire.smarter.entrance import Entrance, refuses_role
@@ -178,13 +178,14 @@ class Http:
             return _preflight()
         if request.path == "/" and request.method == "GET" and request.accepts_html:
             return _moved(WORKBENCH)
-        if not endpoint_of(request.method, request.path).public:
+        endpoint = endpoint_of(request.method, request.path)
+        if not endpoint.public:
             key = bare_key(request.headers.get("authorization", ""))
             principal = self._run(self._api.authenticate(key))
             if refuses_role(principal):
                 raise Forbidden("this key is for chatting with its llm_client only")
             self._call = Call(self._api, principal, self._observer, started, request)
-        return self._routed(request, request.path, context)
+        return self._routed(request, request.path, context, endpoint)
 
     def _at_client(
         self, request: Request, address: Address, context: Any, started: float
@@ -201,9 +202,14 @@ class Http:
             if is_page:
                 origins = (*entrance.shown().allowed_origins, *self._developers())
                 return self._document("/", request, origins)
-            endpoint_of(request.method, address.route)
-            self._call = entrance.enter()
-            return self._routed(request, address.route, context)
+            endpoint = endpoint_of(request.method, address.route)
+            self._call = call = entrance.enter()
+            try:
+                return self._routed(request, address.route, context, endpoint)
+            except TooLarge:
+                if endpoint.too_large is None:
+                    raise
+                return _json(endpoint.too_large(call))
 
         answer = self._guarded(work)
         if is_page and answer["statusCode"] == HTTPStatus.NOT_FOUND:
@@ -237,8 +243,10 @@ class Http:
             raise NotFound("no such path")
         return answer
 
-    def _routed(self, request: Request, route: str, context: Any) -> Answer:
-        answer: Answer = self._routes.resolve(request.plain(route), context)
+    def _routed(self, request: Request, route: str, context: Any, endpoint: Endpoint) -> Answer:
+        limit = CONVERSATION_LIMIT if endpoint.too_large else BODY_LIMIT
+        event = request.plain(route, limit=limit, mend=endpoint.chat)
+        answer: Answer = self._routes.resolve(event, context)
         return {**answer, "statusCode": int(answer["statusCode"])}
 
     def _refused(self, error: Exception) -> Answer:
@@ -284,6 +292,14 @@ def _account(call: Call | ChatCall | None) -> str:
 
 def _preflight() -> Answer:
     return {"statusCode": 204, "body": "", "headers": {"Access-Control-Max-Age": PREFLIGHT_SECONDS}}
+
+
+def _json(body: Any) -> Answer:
+    return {
+        "statusCode": int(HTTPStatus.OK),
+        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        "headers": {"Content-Type": "application/json"},
+    }
 
 
 def _moved(path: str) -> Answer:

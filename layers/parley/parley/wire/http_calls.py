@@ -159,6 +159,8 @@ class Endpoint:
     which one it was. `manifests` ones read manifests from the request's text themselves.
     """
 
+    To `too_large` ones whole conversations are posted: it answers what is larger even than
+    those may be.
     method: str
     path: str
     handler: Callable[..., Coroutine[Any, Any, Any]]
@@ -172,6 +174,7 @@ class Endpoint:
     manifests: bool = False
 
     def match(self, path: str) -> dict[str, str] | None:
+    too_large: Callable[[ChatCall], Any] | None = None
         """The path's parameters, or None if the path is another's."""
         mine, theirs = self.path.split("/"), path.split("/")
         if len(mine) != len(theirs):

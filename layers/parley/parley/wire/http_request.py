@@ -8,6 +8,7 @@ without a content type.
 import base64
 import binascii
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,14 @@ from parley.wire.errors import UnsupportedEncoding
 
 # Three times what a text may have, and room for a body whose text is all escapes.
 BODY_LIMIT = 1024 * 1024
+# What a Lambda function is given at most. The published component posts everything that was
+# ever said on its page, what was refused as too long, too.
+CONVERSATION_LIMIT = 6 * 1024 * 1024
 GZIP_WINDOW = 31
+# Half of a character, as JSON has it and in Python; JSON's may have its other half beside it.
+HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
+HALF = re.compile("[\ud800-\udfff]")
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,39 +92,44 @@ class Request:
             headers={name.lower(): text for name, text in (event.get("headers") or {}).items()},
         )
 
-    def plain(self, route: str = "") -> dict[str, Any]:
+    def plain(
+        self, route: str = "", *, limit: int = BODY_LIMIT, mend: bool = False
+    ) -> dict[str, Any]:
         """The event as the router takes it: plain path, decoded body, the body being JSON.
 
-        `route` is the path that another one stands for.
+        `route` is the path that another one stands for, `limit` the body's in bytes. `mend`
+        replaces what is only half of a character. Raises TooLarge, Invalid,
+        UnsupportedEncoding.
         """
+        body = self._body(limit)
         return {
             **self.event,
             "rawPath": route or self.path,
             "requestContext": {**self.event["requestContext"], "stage": "$default"},
             "headers": {**self.headers, "content-type": "application/json"},
-            "body": self._body(),
+            "body": mended(body) if mend else body,
             "isBase64Encoded": False,
         }
 
     def text(self) -> str:
         """The body as text, for calls that take something else than JSON."""
-        return self._body()
+        return self._body(BODY_LIMIT)
 
-    def _body(self) -> str:
+    def _body(self, limit: int) -> str:
         raw = self.event.get("body") or ""
-        if len(raw) > BODY_LIMIT * 4 // 3 + 4:
-            _too_large()
+        if len(raw) > limit * 4 // 3 + 4:
+            _too_large(limit)
         try:
             data = base64.b64decode(raw) if self.event.get("isBase64Encoded") else raw.encode()
         except (binascii.Error, UnicodeEncodeError):
             raise Invalid("Invalid JSON") from None
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding == "gzip":
-            data = unzipped(data)
+            data = unzipped(data, limit)
         elif encoding not in {"identity", ""}:
             raise UnsupportedEncoding("a body may be plain or gzip")
-        if len(data) > BODY_LIMIT:
-            _too_large()
+        if len(data) > limit:
+            _too_large(limit)
         try:
             return data.decode().strip()
         except UnicodeDecodeError:
@@ -132,17 +145,17 @@ def plain_path(path: str) -> str:
     return "/".join(segments).rstrip("/") or "/"
 
 
-def unzipped(data: bytes) -> bytes:
+def unzipped(data: bytes, limit: int) -> bytes:
     """The body of a gzip one, decompressed no further than the limit."""
     if not data:
         return data
     inflater = zlib.decompressobj(wbits=GZIP_WINDOW)
     try:
-        body = inflater.decompress(data, BODY_LIMIT + 1)
+        body = inflater.decompress(data, limit + 1)
     except zlib.error:
         raise Invalid("the body is not valid gzip") from None
-    if len(body) > BODY_LIMIT:
-        _too_large()
+    if len(body) > limit:
+        _too_large(limit)
     if not inflater.eof or inflater.unused_data:
         raise Invalid("the body is not valid gzip")
     return body
@@ -161,9 +174,24 @@ def parsed(text: str) -> dict[str, Any]:
     return body
 
 
+def mended(text: str) -> str:
+    """A JSON text without half characters: each is U+FFFD. What is no JSON stays as it is.
+
+    A page that cuts a text inside of an emoji posts one, and the published component posts
+    it again with everything that is said later.
+    """
+    if not HALF_ESCAPED.search(text):
+        return text
+    try:
+        body = json.loads(text, parse_constant=_no_constant)
+        return HALF.sub(REPLACEMENT, json.dumps(body, ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return text
+
+
 def _no_constant(name: str) -> Never:
     raise ValueError(name)
 
 
-def _too_large() -> Never:
-    raise TooLarge(f"the body is larger than {BODY_LIMIT // 1024} KB")
+def _too_large(limit: int) -> Never:
+    raise TooLarge(f"the body is larger than {limit // 1024} KB")

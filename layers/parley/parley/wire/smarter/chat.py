@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from parley.core.access import ID_PATTERN
@@ -18,6 +18,7 @@ from parley.core.errors import (
     Unavailable,
 )
 from parley.core.events import prompt_state
+from parley.core.session import SESSION_KEY
 from parley.usecases.converse import Said, Turned
 from parley.usecases.sessions import HISTORY_TURNS
 from parley.wire.http_calls import ChatCall, Endpoint
@@ -35,7 +36,9 @@ from parley.wire.smarter.shapes import (
 from parley.wire.smarter.text import as_meant
 from parley.wire.smarter.words import TRYING_AGAIN
 
-MESSAGES_CAP = 2000
+# So many of the newest messages are looked at. There may be any number of them: the component
+# posts all that it ever got, and would be refused for good.
+MESSAGES_READ = 2000
 # Not the caller's program but the person in front of it is to know: 200 with a message.
 TOLD_TO_PEOPLE = (Limited, TooManyOpenTurns, Busy, Unavailable)
 SERVER_ROLES = {"assistant", "smarter", "smarter_error", "user"}
@@ -56,14 +59,19 @@ class Sender(SnakeBody):
     message: Any = None
 
 
+def _newest(messages: Any) -> Any:
+    return messages[-MESSAGES_READ:] if isinstance(messages, list) else messages
+
+
 class ChatBody(SnakeBody):
     """What is said, in which session."""
 
     session_key: str | None = None
-    messages: Annotated[list[PostedMessage], Field(max_length=MESSAGES_CAP)] | None = Field(
+    messages: Annotated[list[PostedMessage] | None, BeforeValidator(_newest)] = Field(
         None,
         description="The last one with the role user is what is said. Those before it are not "
-        "believed; the `id` of the newest tells which messages the caller had seen.",
+        "believed; the `id` of the newest tells which messages the caller had seen. Of more "
+        f"than {MESSAGES_READ:,} the last ones are read.",
     )
     wait: Annotated[float, Field(ge=0, le=25, allow_inf_nan=False)] | None = Field(
         None, description="Seconds to wait for the answer; by default the time budget."
@@ -75,7 +83,9 @@ class ChatBody(SnakeBody):
         None, description="The turn whose question this edits: the last one."
     )
     input_text: str | None = Field(None, description="Older form of the last user's message.")
-    prompt_history: list[Sender] | None = Field(None, description="Older form of messages.")
+    prompt_history: Annotated[list[Sender] | None, BeforeValidator(_newest)] = Field(
+        None, description="Older form of messages."
+    )
 
 
 class TurnBody(SnakeBody):
@@ -119,6 +129,17 @@ async def chat(call: ChatCall, body: ChatBody, session_key: SessionKeyQuery = ""
         return refused(call, key, text, error)
     call.observer.accepted(turned.prompt)
     return enveloped(call, turned, text)
+
+
+def too_large(call: ChatCall) -> ChatAnswer:
+    """What is said of a conversation that is too large to be read.
+
+    Nothing but its page can make it smaller, and there a refusal would not be seen.
+    """
+    query = (call.request.event.get("queryStringParameters") or {}).get("session_key", "")
+    sent = session_key_of(call, query)
+    key = sent if SESSION_KEY.fullmatch(sent) else ""
+    return refused(call, key, "", TooLarge("the conversation is too large"))
 
 
 def said_by(call: ChatCall, text: str, known: str, replaces: int) -> Said:
@@ -223,7 +244,7 @@ TAG = "chat"
 PATH = "/api/v1/llm-clients/<client>/chat"
 ENDPOINTS = (
     Endpoint("GET", PATH, get_chat, TAG, "Read a session", REFUSES, chat=True),
-    Endpoint("POST", PATH, chat, TAG, "Chat", (*REFUSES, Conflict, TooLarge), chat=True),
+    Endpoint("POST", PATH, chat, TAG, "Chat", (*REFUSES, Conflict), chat=True, too_large=too_large),
     Endpoint(
         "POST", f"{PATH}/cancel", cancel_turn, TAG, "Stop a turn", (*REFUSES, TooLarge), chat=True
     ),

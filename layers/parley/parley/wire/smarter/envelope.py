@@ -5,7 +5,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from parley.core.errors import Limited, ParleyError, TooManyOpenTurns
+from parley.core.errors import Limited, ParleyError, TooLarge, TooManyOpenTurns
 from parley.core.events import prompt_state
 from parley.core.prompt import Prompt, Status, Usage
 from parley.core.thread import ToolCall
@@ -24,6 +24,10 @@ from parley.wire.smarter.words import BUSY, STILL_WORKING, TOO_MANY_OPEN, told, 
 
 THING = "LLMClient"
 FAILED_ID = "error_response"
+TOO_LARGE = (
+    "This conversation has become too large to be sent. Please start a new chat; "
+    "a long text or a file may have to be shorter."
+)
 
 Json = dict[str, Any]
 
@@ -80,7 +84,9 @@ def body_of(
 
 
 def refused(call: ChatCall, key: str, text: str, error: ParleyError) -> ChatAnswer:
-    """What is to be said instead of a turn: a limit was met, or nothing works just now."""
+    """What is to be said instead of a turn: a limit was met, the conversation is too large,
+    or nothing works just now.
+    """
     status, body = refused_body(call, key, text, error)
     return _envelope(call, status, body)
 
@@ -92,6 +98,8 @@ def refused_body(call: ChatCall, key: str, text: str, error: ParleyError) -> tup
         words, status = str(error), 413 if error.limit == "inputCharacters" else 429
     elif isinstance(error, TooManyOpenTurns):
         words, status = TOO_MANY_OPEN, 429
+    elif isinstance(error, TooLarge):
+        words, status = TOO_LARGE, 413
     new = [notice("", "smarter_error", words)]
     body = _completion(call, None, words, "stop")
     body["metadata"] = _metadata(call, [], text)
