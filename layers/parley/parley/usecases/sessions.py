@@ -38,8 +38,9 @@ from parley.usecases.cancel import DeleteThread
 HISTORY_TURNS = 50
 # One read: 50 turns with a round of tool calls in some of them.
 HISTORY_MESSAGES = 150
-# As JSON without any character beyond ASCII. Pages post back all that they were given, and
-# a body ends at 1 MiB; so does a read of the table, whose bytes are never more than these.
+# As JSON without any character beyond ASCII. Pages post back all that they were given and what
+# was said since, in a body of 6 MB; a read of the table, whose bytes are never more than these,
+# ends at 1 MiB.
 HISTORY_BYTES = 600_000
 # What a message takes besides its texts, and so does each of its calls.
 ITEM_BYTES = 250
