@@ -126,7 +126,8 @@ class Call:
 class ChatCall:
     """One call of an llm_client's address, which `client` lets in.
 
-    `caller` is whose API key was sent, None if there was none; `key` is that key.
+    `caller` is whose API key was sent, None if there was none; `key` is that key. `foreign`
+    says that it is a page's which may not read the answer.
     """
 
     api: Api
@@ -137,6 +138,7 @@ class ChatCall:
     started: float
     request: Request
     address: Address
+    foreign: bool
 
     @property
     def key_hash(self) -> str:

@@ -120,7 +120,7 @@ async def chat(call: ChatCall, body: ChatBody, session_key: SessionKeyQuery = ""
     `smarter.messages`. A turn that takes longer than the wait goes on without its caller and
     is answered with status 202. The same turn posted twice is one prompt.
     """
-    key = session_key_of(session_key, body.session_key, call.request.cookies)
+    key = session_key_of(call, session_key, body.session_key)
     text, known = input_of(body)
     said = said_by(call, text, known, body.replaces or 0)
     try:
@@ -200,7 +200,7 @@ async def get_chat(
     after: Annotated[str, Query(max_length=1024, description="`after` of the page before.")] = "",
 ) -> SessionAnswer:
     """Read a session: its newest turns, oldest first; with `after` the ones before those."""
-    key = session_key_of(session_key, None, call.request.cookies)
+    key = session_key_of(call, session_key)
     session = await call.api.chats.sessions.require(call.client, key, messages=not after)
     history = await call.api.chats.sessions.history(session, limit, after)
     intro = [] if history.after else intro_items(session)
@@ -219,7 +219,7 @@ async def cancel_turn(
     call: ChatCall, body: TurnBody, session_key: SessionKeyQuery = ""
 ) -> ChatAnswer:
     """Stop a turn. What there is of its answer is kept."""
-    key = session_key_of(session_key, body.session_key, call.request.cookies)
+    key = session_key_of(call, session_key, body.session_key)
     turned = await call.api.chats.converse.cancel(call.client, key, body.prompt_id)
     return enveloped(call, turned, "")
 
@@ -228,7 +228,7 @@ async def retry_turn(
     call: ChatCall, body: TurnBody, session_key: SessionKeyQuery = ""
 ) -> ChatAnswer:
     """Try the last turn again, which failed or was stopped. Answers at once, with 202."""
-    key = session_key_of(session_key, body.session_key, call.request.cookies)
+    key = session_key_of(call, session_key, body.session_key)
     chats = call.api.chats
     address = call.request.source_ip
     try:

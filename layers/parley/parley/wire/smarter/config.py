@@ -160,7 +160,7 @@ async def open_config(
 
 
 async def _answered(call: ChatCall, query: str, body: ConfigBody | None) -> ConfigAnswer:
-    key = session_key_of(query, body.session_key if body else None, call.request.cookies)
+    key = session_key_of(call, query, body.session_key if body else None)
     session = await call.api.chats.sessions.open(call.client, key, messages=True)
     return await config_of(call, session)
 

@@ -57,6 +57,7 @@ class Entrance:
             started=self.started,
             request=self.request,
             address=self.address,
+            foreign=bool(self._origin) and not self._allows(self._origin),
         )
 
     def _authenticate(self, key: str) -> Unauthenticated | None:
@@ -79,8 +80,13 @@ class Entrance:
 
     def cors(self) -> dict[str, str]:
         """The CORS headers of whatever is answered."""
-        origin = self.request.headers.get("origin", "")
+        origin = self._origin
         return cors.headers_for(origin, allowed=bool(origin) and self._allows(origin))
+
+    @property
+    def _origin(self) -> str:
+        """Of the page that calls, as its browser says; empty if it is no page."""
+        return self.request.headers.get("origin", "")
 
     def _allows(self, origin: str) -> bool:
         chats = self.api.chats
