@@ -46,7 +46,7 @@ async def newest_first(messages: Sequence[Message], turn: int) -> AsyncIterator[
 def context_of(
     messages: Sequence[Message], turn: int, budget: ContextBudget = ROOMY
 ) -> list[Message]:
-    return asyncio.run(build_context(newest_first(messages, turn), turn, budget))
+    return [*asyncio.run(build_context(newest_first(messages, turn), turn, budget)).messages]
 
 
 @dataclass(frozen=True)
@@ -212,5 +212,5 @@ def test_replaced_turns_are_read_no_further_than_the_budget_goes() -> None:
             read += 1
             yield message
 
-    context = asyncio.run(build_context(counting(), 99, ContextBudget(turns=20)))
+    context = [*asyncio.run(build_context(counting(), 99, ContextBudget(turns=20))).messages]
     assert (context, read) == ([messages[-1]], 21)

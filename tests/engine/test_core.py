@@ -142,7 +142,7 @@ class Read:
 
 
 def context_of(read: Read, turn: int, budget: ContextBudget) -> list[Message]:
-    return asyncio.run(build_context(read.newest_first(), turn, budget))
+    return [*asyncio.run(build_context(read.newest_first(), turn, budget)).messages]
 
 
 def a_thread(sizes: list[int], answered: list[bool]) -> list[Message]:

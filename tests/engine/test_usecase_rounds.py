@@ -276,8 +276,8 @@ async def test_the_next_turn_is_asked_with_what_the_tools_said() -> None:
     await ask(world)
     await ask(world, "b")
     roles = [m.role for m in world.provider.requests[-1].messages]
-    assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
-    assert [m.text for m in world.provider.requests[-1].messages[1:]] == [
+    assert roles == ["system", "assistant", "user", "assistant", "tool", "assistant", "user"]
+    assert [m.text for m in world.provider.requests[-1].messages[2:]] == [
         *("ask a", "Let me see.", '["calculator"]', "Two.", "ask b")
     ]
 

@@ -16,6 +16,16 @@ class ContextBudget:
     tokens: int = 8000
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Messages, oldest first; `whole` says that nothing of the thread was left out for its age
+    or its size.
+    """
+
+    messages: tuple[Message, ...]
+    whole: bool
+
+
 def estimated_tokens(text: str) -> int:
     """A token count without a tokenizer: four characters each, rounded up.
 
@@ -35,8 +45,8 @@ def message_tokens(message: Message) -> int:
 
 async def build_context(
     newest_first: AsyncIterable[Message], turn: int, budget: ContextBudget
-) -> list[Message]:
-    """The messages for turn `turn`, oldest first.
+) -> Context:
+    """The messages for turn `turn`.
 
     Takes from `newest_first` until the budget is filled and reads no further, so the cost
     does not grow with the thread. The question itself always goes, whatever its size. A
@@ -51,6 +61,7 @@ async def build_context(
     taken: list[Message] = []
     replaced: set[int] = set()
     tokens = 0
+    whole = False
     async for message in newest_first:
         cost = message_tokens(message)
         fits = not taken or tokens + cost <= budget.tokens
@@ -64,8 +75,10 @@ async def build_context(
         if not left_out:
             taken.append(message)
             tokens += cost
+    else:
+        whole = True
     taken.reverse()
-    return _begun_with_a_question(_without_orphans(taken))
+    return Context(tuple(_begun_with_a_question(_without_orphans(taken))), whole)
 
 
 def _without_orphans(messages: list[Message]) -> list[Message]:

@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,15 +82,21 @@ class Selection:
 
 
 def selected(
-    plugins: Sequence[StaticPlugin], input_text: str, user_texts: Iterable[str] = ()
+    plugins: Sequence[StaticPlugin],
+    input_text: str,
+    user_texts: Iterable[str] = (),
+    called_up: Collection[int] = (),
 ) -> Selection:
     """Which plugins a turn with this new text has.
 
-    `user_texts` are the user's earlier texts of the thread: a plugin that a term has called
-    up stays. They are read only if the new text has no term of some plugin.
+    A plugin that a term has called up stays: `called_up` are the numbers of those that
+    earlier turns had for a term, `user_texts` the user's earlier texts. These are read only
+    if the new text has no term of some plugin.
     """
-    waiting = [plugin for plugin in plugins if plugin.directive == SEARCH_TERMS]
+    by_terms = [plugin for plugin in plugins if plugin.directive == SEARCH_TERMS]
+    waiting = [plugin for plugin in by_terms if plugin.number not in called_up]
     found = {plugin.number for plugin in plugins if plugin.directive == ALWAYS}
+    found |= {plugin.number for plugin in by_terms} & set(called_up)
     texts = _chained(input_text, user_texts)
     while waiting and (text := next(texts, None)) is not None:
         cleaned = _Cleaned(text)

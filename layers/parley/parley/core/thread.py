@@ -29,6 +29,8 @@ class Role(StrEnum):
 QUESTION = 1
 ANSWER = 1000
 
+# In the `meta` of an answer: the numbers of the plugins that its turn had for a term.
+CALLED_UP = "plugins"
 # In the `meta` of a question that was edited: the turn whose place it takes.
 REPLACES = "replaces"
 

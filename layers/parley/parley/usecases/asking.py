@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
+from parley.core.context import Context
 from parley.core.errors import ProviderFailed
 from parley.core.functions import FUNCTIONS, FunctionSpec
 from parley.core.llm_client import LlmClient
 from parley.core.model import Model
-from parley.core.plugin import StaticPlugin, selected, tool_of
+from parley.core.plugin import SEARCH_TERMS, StaticPlugin, selected, tool_of
+from parley.core.session import intro_of
 from parley.core.thread import (
+    CALLED_UP,
     COMPLETION_LIMIT_BYTES,
     ROUNDS_APART,
     Message,
@@ -37,6 +40,11 @@ class Asking:
     plugins: tuple[StaticPlugin, ...] = ()
     rounds: int = 0
 
+    @property
+    def called_up(self) -> str:
+        """The numbers of the plugins that the turn has for a term: `CALLED_UP` of its answer."""
+        return ",".join(str(one.number) for one in self.plugins if one.directive == SEARCH_TERMS)
+
     def plugin_of(self, name: str) -> str:
         """The name of the plugin behind a tool, empty for a function."""
         return next((one.name for one in self.plugins if one.tool_name == name), "")
@@ -45,15 +53,18 @@ class Asking:
         return any(tool.name == name for tool in self.request.tools)
 
 
-def asking(setup: Setup, question: Message, context: Sequence[Message], now: int) -> Asking:
+def asking(setup: Setup, question: Message, context: Context, now: int) -> Asking:
     """What to ask, but for the key of the model's endpoint; raises ProviderFailed."""
     template = question.template or setup.model.template
     if template:
         return Asking(_completion(setup, template, question.text))
-    messages = spoken(context)
+    messages = spoken(context.messages)
     if setup.client is None:
         return Asking(ProviderRequest(setup.model, "", messages))
-    return _chat(setup, setup.client, context, messages, now)
+    if context.whole:
+        # What the person was greeted with is what the first question may answer.
+        messages = (*_greeting(setup.client), *messages)
+    return _chat(setup, setup.client, context.messages, messages, now)
 
 
 def _completion(setup: Setup, template: str, text: str) -> ProviderRequest:
@@ -73,7 +84,7 @@ def _chat(
     now: int,
 ) -> Asking:
     newest, *earlier = (m.text for m in reversed(context) if m.role is Role.USER)
-    selection = selected(setup.plugins, newest, earlier)
+    selection = selected(setup.plugins, newest, earlier, _called_up(context))
     chosen = (*selection.selected, *selection.offered)
     model, temperature = _figures(setup, client, selection.selected)
     rounds = min(client.limits.tool_rounds, ROUNDS_CAP)
@@ -85,6 +96,19 @@ def _chat(
         temperature=temperature,
     )
     return Asking(request, chosen, rounds)
+
+
+def _greeting(client: LlmClient) -> Iterable[ChatMessage]:
+    return (ChatMessage(Role.ASSISTANT.value, text) for text in intro_of(client))
+
+
+def _called_up(context: Iterable[Message]) -> set[int]:
+    """The numbers of the plugins that the answers in a context had for a term.
+
+    Each answer has those of the one before it, so one of them says all.
+    """
+    listed = ",".join(message.meta.get(CALLED_UP, "") for message in context)
+    return {int(number) for number in listed.split(",") if number.isascii() and number.isdigit()}
 
 
 def _figures(

@@ -117,6 +117,7 @@ class Attempt:
     lease_end: float
     deadline: float
     first_token_at: int = 0
+    called_up: str = ""
     delivery: Delivery = field(init=False)
     _renewals: list["asyncio.Future[Prompt]"] = field(default_factory=list)
     _size: int = 0
@@ -241,16 +242,17 @@ class Attempt:
             prompt.turn,
             setup.budget,
         )
-        question = next(
-            (m for m in reversed(context) if (m.turn, m.part) == (prompt.turn, QUESTION)), None
-        )
+        place = (prompt.turn, QUESTION)
+        asked = (m for m in reversed(context.messages) if (m.turn, m.part) == place)
+        question = next(asked, None)
         if question is None:
             raise ProviderFailed("question_gone", "the question was deleted", retryable=False)
         self.delivery.open_with(message_frame(question))
-        asked = asking(setup, question, context, ports.clock.now())
-        name = asked.request.model.secret
+        found = asking(setup, question, context, ports.clock.now())
+        self.called_up = found.called_up
+        name = found.request.model.secret
         api_key = await ports.secrets.secret(prompt.account, name) if name else ""
-        return replace(asked, request=replace(asked.request, api_key=api_key))
+        return replace(found, request=replace(found.request, api_key=api_key))
 
     async def _setup(self) -> Setup:
         prompt, ports = self.prompt, self.ports

@@ -15,7 +15,15 @@ from parley.core.errors import Busy, ProviderFailed, TransitionRefused, Unavaila
 from parley.core.events import message_frame, prompt_frame
 from parley.core.lifecycle import Failure
 from parley.core.prompt import OpenTurn, Outcome, Prompt, Status
-from parley.core.thread import ANSWER, QUESTION, Message, Role, answer_id, round_id
+from parley.core.thread import (
+    ANSWER,
+    CALLED_UP,
+    QUESTION,
+    Message,
+    Role,
+    answer_id,
+    round_id,
+)
 from parley.ports import DeadLetter, DeadLetters, Ids, WakeUp
 from parley.usecases.attempt import (
     Answered,
@@ -273,6 +281,7 @@ class Run:
             id=round_id(prompt.id, prompt.turn, one.number),
             role=Role.TOOL,
             calls=one.calls,
+            meta={},
         )
 
     def _message(
@@ -291,4 +300,5 @@ class Run:
             updated_at=now,
             finish_reason=finish_reason,
             partial=partial,
+            meta={CALLED_UP: attempt.called_up} if attempt.called_up else {},
         )
