@@ -159,10 +159,10 @@ class Endpoint:
     repeated. `public` ones are called without a key; they get no `Call`. `chat` ones are
     an llm_client's: they get a `ChatCall`, and their path has a `<client>` that only says
     which one it was. `manifests` ones read manifests from the request's text themselves.
-    """
-
     To `too_large` ones whole conversations are posted: it answers what is larger even than
     those may be.
+    """
+
     method: str
     path: str
     handler: Callable[..., Coroutine[Any, Any, Any]]
@@ -174,9 +174,9 @@ class Endpoint:
     public: bool = False
     chat: bool = False
     manifests: bool = False
+    too_large: Callable[[ChatCall], Any] | None = None
 
     def match(self, path: str) -> dict[str, str] | None:
-    too_large: Callable[[ChatCall], Any] | None = None
         """The path's parameters, or None if the path is another's."""
         mine, theirs = self.path.split("/"), path.split("/")
         if len(mine) != len(theirs):
