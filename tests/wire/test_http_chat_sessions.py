@@ -41,6 +41,8 @@ def test_the_envelope_is_the_contracts(client: ChatClient) -> None:
     assert data["headers"] == {"Content-Type": "application/json"}
     body = json.loads(data["body"])
     assert set(body) >= {"id", "object", "created", "model", "choices", "usage", "metadata"}
+    assert (body["service_tier"], body["system_fingerprint"]) == (None, None)
+    assert (body["smarter"]["first_iteration"], body["smarter"]["second_iteration"]) == ({}, {})
     assert body["object"] == "chat.completion"
     assert body["choices"][0]["message"]["content"] == "An answer."
     assert body["choices"][0]["finish_reason"] == "stop"
@@ -352,8 +354,10 @@ def test_a_plugins_call_names_the_plugin(client: ChatClient) -> None:
     key = client.opened()
     asked = (("smarter_plugin_0000000011", '{"inquiry_type": "ai"}'),)
     client.world.provider.scripts += [[Ask(asked)], [Say("AI 101."), End()]]
-    [call] = client.answered(key, "which?")["metadata"]["tool_calls"]
+    body = client.answered(key, "which?")
+    [call] = body["metadata"]["tool_calls"]
     assert call["smarter_plugin"]["name"] == "courses"
+    assert body["smarter"]["tools"] == ["calculator", "smarter_plugin_0000000011"]
     history = client.at("GET", f"/config/?session_key={key}").json["data"]["history"]
     [used] = history["chat_plugin_usage_history"]
     assert used == history["prompt_plugin_usage_history"][0]

@@ -1,6 +1,7 @@
 """The envelope of a chat answer: contract 4.5, with what a person should read inside."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -79,7 +80,9 @@ def body_of(
     tools = [notice(f"tool_{one.id}", "smarter", used(one)) for one in calls]
     body = _completion(call, prompt, new[0]["content"], answer.finish_reason if answer else "stop")
     body["metadata"] = _metadata(call, calls, turned.question.text if turned.question else text)
-    body["smarter"] = _smarter(call, turned.session.key, [*tools, *new], prompt_state(prompt))
+    body["smarter"] = _smarter(
+        call, turned.session.key, [*tools, *new], calls=calls, prompt=prompt_state(prompt)
+    )
     return status, body
 
 
@@ -103,7 +106,7 @@ def refused_body(call: ChatCall, key: str, text: str, error: ParleyError) -> tup
     new = [notice("", "smarter_error", words)]
     body = _completion(call, None, words, "stop")
     body["metadata"] = _metadata(call, [], text)
-    body["smarter"] = _smarter(call, key, new, None)
+    body["smarter"] = _smarter(call, key, new)
     if isinstance(error, Limited):
         body["smarter"]["limit"] = error.limit
     return status, body
@@ -144,6 +147,8 @@ def _completion(call: ChatCall, prompt: Prompt | None, text: str, finish_reason:
                 },
             }
         ],
+        "service_tier": None,
+        "system_fingerprint": None,
         "usage": _usage(prompt),
     }
 
@@ -179,11 +184,26 @@ def _tool_call(call: ChatCall, one: ToolCall) -> Json:
     return told_of
 
 
-def _smarter(call: ChatCall, key: str, new: list[ChatItem], prompt: Json | None) -> Json:
+def _smarter(
+    call: ChatCall,
+    key: str,
+    new: list[ChatItem],
+    *,
+    calls: Iterable[ToolCall] = (),
+    prompt: Json | None = None,
+) -> Json:
+    """What the component reads. Its iterations, empty here, would be requests to the model,
+    with the system message in them.
+
+    `tools` are the functions that it may call, and the plugins' tools that it has called.
+    """
+    tools = (*call.client.functions, *(one.name for one in calls if one.plugin))
     return {
+        "first_iteration": {},
+        "second_iteration": {},
         "messages": new,
         "prompt": prompt,
         "plugins": list(call.client.plugins),
-        "tools": list(call.client.functions),
+        "tools": list(dict.fromkeys(tools)),
         "session_key": key,
     }
