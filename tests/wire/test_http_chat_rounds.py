@@ -8,7 +8,7 @@ import pytest
 from parley.core.session import session_id
 from parley.wire.shapes import PAGE_CHARACTERS
 
-from tests.fakes.provider import Ask, Say
+from tests.fakes.provider import Ask, End, Say
 from tests.wire.chat_client import ChatClient
 
 API = "api.example.com"
@@ -47,6 +47,36 @@ def test_an_admin_reads_which_tools_were_called_and_what_they_gave(client: ChatC
         assert one["milliseconds"] >= 0
         assert one["id"]
     assert "calls" not in question | answer
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "[" * 60_000,
+        "[" * 101 + "]" * 101,
+        '{"a":' * 500 + "1" + "}" * 500,
+        '{"a":NaN}',
+        '{"a":1e999}',
+        "9" * 5000,
+        '{"expression":',
+    ],
+)
+def test_arguments_that_are_no_json_to_be_written_again_are_told_as_the_models_text(
+    client: ChatClient, arguments: str
+) -> None:
+    client.world.provider.scripts = [[Ask((("calculator", arguments),))], [Say("Sorry."), End()]]
+    body = client.answered(client.opened(), "hi")
+    assert (body["status"], body["choices"][0]["message"]["content"]) == (200, "Sorry.")
+    assert body["metadata"]["tool_calls"] == [
+        {"function_name": "calculator", "function_args": arguments}
+    ]
+
+
+def test_nested_arguments_are_told_as_what_they_are(client: ChatClient) -> None:
+    arguments = "[" * 100 + "]" * 100
+    client.world.provider.scripts = [[Ask((("calculator", arguments),))], [Say("Sorry."), End()]]
+    (call,) = client.answered(client.opened(), "hi")["metadata"]["tool_calls"]
+    assert call["function_args"] == json.loads(arguments)
 
 
 def test_an_admin_reads_which_question_was_edited(client: ChatClient) -> None:

@@ -12,6 +12,7 @@ from parley.core.session import Session, intro_id
 from parley.core.thread import ANSWER, QUESTION, Message, Role, ToolCall, replaced_turn
 
 API = "smarter.sh/v1"
+DEEPEST = 100
 
 
 class SnakeBody(BaseModel):
@@ -147,8 +148,29 @@ def tool_call_item(call: ToolCall, *, results: bool) -> ToolCallItem:
 
 
 def arguments_of(call: ToolCall) -> Any:
-    """The arguments as an object; as the model's own text if that is not JSON."""
+    """The arguments as an object; as the model's own text if they cannot be told as one: what
+    is no JSON, or nested more deeply than whoever reads or writes it may be able to follow.
+    """
     try:
-        return json.loads(call.arguments)
-    except ValueError:
+        arguments = json.loads(call.arguments)
+        if _depth(arguments) > DEEPEST:
+            return call.arguments
+        json.dumps(arguments, allow_nan=False)  # which JSON has not, and is read nevertheless
+    except (ValueError, RecursionError):
         return call.arguments
+    return arguments
+
+
+def _depth(value: Any) -> int:
+    """How many levels a value has: 1 for a text or an empty list, 2 for a list of texts."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [one for outer in level for one in _inside(outer)]
+    return depth
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
