@@ -155,8 +155,9 @@ class Api:
     def revoke_key(self, key_id: str) -> Json:
         return self._call("DELETE", f"/keys/{_id(key_id)}")
 
-    def dead_letters(self) -> Json:
-        return self._call("GET", "/dlq")
+    def dead_letters(self, limit: int, after: str) -> Json:
+        params = {name: str(value) for name, value in _page(limit, after).items()}
+        return self._call("GET", "/dlq", params=params)
 
     def redrive(self, prompt_id: str = "") -> Json:
         body = {"promptId": prompt_id} if prompt_id else {}

@@ -28,7 +28,7 @@ FIGURES: dict[str, tuple[int, int, float]] = {
     "an answer of a minute": (133, 27, 124),
     "one failed attempt": (16, 29, 10),
     "refused by the provider": (10, 19, 6),
-    "given up after its retries": (11, 19, 6),
+    "given up after its retries": (11, 20, 6),
     "wake-up lost": (31, 25, 17),
     "wake-up doubled": (14, 22, 10),
     "runner lost": (35, 27, 19),

@@ -324,7 +324,10 @@ class FakeApi:
         return {"key": {"id": "key_1"}}
 
     async def letters(self, request: web.Request, _: Any) -> dict[str, Any]:
-        return {"records": self.dead}
+        after, limit = int(request.query.get("after", 0)), int(request.query["limit"])
+        page = {"records": self.dead[after : after + limit]}
+        more = len(self.dead) > after + limit
+        return page | ({"after": str(after + limit)} if more else {})
 
     async def redrive(self, request: web.Request, body: Any) -> dict[str, Any]:
         wanted = RedriveBody.model_validate(body).prompt_id

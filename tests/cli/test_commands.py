@@ -263,6 +263,10 @@ def test_revoke(run: Run):
 def test_dead_letters(run: Run, api: FakeApi):
     api.dead = [{"promptId": "p1", "reason": "lost"}, {"promptId": "p2", "reason": "rate_limited"}]
     assert "rate_limited" in ok(run("dlq", "list")).stdout
+    first = ok(run("dlq", "list", "-n", "1"))
+    assert ("p1" in first.stdout, "p2" in first.stdout) == (True, False)
+    assert "more: --after 1" in first.stderr
+    assert "p2" in ok(run("dlq", "list", "--after", "1")).stdout
     assert ok(run("dlq", "redrive", "p2")).stdout == "retried   p2\n"
     assert ok(run("dlq", "redrive")).stdout.split() == ["retried", "p1", "retried", "p2"]
 

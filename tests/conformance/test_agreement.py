@@ -16,6 +16,7 @@ from parley.core.errors import TransitionRefused
 from parley.core.lifecycle import Failure
 from parley.core.prompt import Outcome, Prompt, Status, Usage
 from parley.core.thread import ANSWER, QUESTION
+from parley.ports import PromptQuery
 
 from tests.conformance.material import ACCOUNT, LEASE, a_prompt, accepted, answer_of, turn_of
 from tests.conformance.stores import START, Stores, dynamo_stores, memory_stores, new_table
@@ -38,6 +39,7 @@ STEPS = st.one_of(
     st.tuples(st.just("cancel_expired")),
     st.tuples(st.just("evict"), PAST),
     st.tuples(st.just("retry"), PAST, st.booleans()),
+    st.tuples(st.just("forget"), PAST),
     st.tuples(st.just("remove")),
     st.tuples(st.just("accept")),
     st.tuples(st.just("wait"), st.sampled_from([1000, LEASE])),
@@ -66,6 +68,8 @@ class Life:
 
     async def compare(self) -> None:
         assert await self.store.prompt(ACCOUNT, "p") == self.model
+        given_up = await self.store.prompts(PromptQuery(ACCOUNT, None, given_up=True))
+        assert given_up.items == ([self.model] if self.model and self.model.given_up else [])
         head = await self.store.head(ACCOUNT, "t1")
         if self.model is None or self.model.status.terminal:
             assert head is None
@@ -206,6 +210,10 @@ class Life:
         call = self.store.retry(seen, turn, self.now, self.now + 1000, 1000)
         if await self.check(call, expected):
             self.next_turn += 1
+
+    async def forget(self, back: int) -> None:
+        seen = self.past(self.seen, back)
+        await self.check(self.store.forget(seen), lambda p: lifecycle.forget(p, seen))
 
     async def remove(self) -> None:
         try:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from parley.core.errors import Invalid
-from parley.core.prompt import UNFINISHED, Prompt, Status
+from parley.core.errors import Invalid, TransitionRefused
+from parley.core.lifecycle import Failure
+from parley.core.prompt import UNFINISHED, Outcome, Prompt, Status
 from parley.ports import PromptQuery
 
 from tests.conformance.material import (
@@ -126,6 +127,50 @@ async def test_a_count_by_status_agrees_with_the_lists(
     assert {status: count for status, count in capped.items() if count} == dict.fromkeys(
         (status for status, count in counts.items() if count), 1
     )
+
+
+async def given_up(stores: Stores, prompt: Prompt) -> Prompt:
+    await accepted(stores, prompt)
+    running = await claimed(stores, prompt)
+    return await stores.prompts.abandon(running, NOW, Failure("slow", ""), Outcome.FAILED)
+
+
+@pytest.mark.usefixtures("cast")
+@pytest.mark.parametrize("limit", [1, 2, 20])
+async def test_dead_letters_are_an_accounts_own_list(stores: Stores, limit: int) -> None:
+    for number, id_ in enumerate("vwxy"):
+        await given_up(stores, a_prompt(id_, f"t-{id_}", created_at=START + number))
+    await given_up(stores, a_prompt("u", "t-u", account=OTHER))
+    refused = a_prompt("r", "t-r")
+    await accepted(stores, refused)
+    running = await claimed(stores, refused)
+    await stores.prompts.abandon(running, NOW, Failure("http_400", ""), Outcome.REFUSED)
+    query = PromptQuery(ACCOUNT, None, given_up=True, limit=limit)
+
+    assert await whole(stores, query) == "vwxy"
+    assert await whole(stores, replace(query, descending=True)) == "yxwv"
+    assert await whole(stores, replace(query, user_id="nobody")) == ""
+    assert await stores.prompts.count_prompts(query, 1000) == 4
+    assert await whole(stores, PromptQuery(OTHER, None, given_up=True)) == "u"
+    assert await whole(stores, PromptQuery(ACCOUNT, None, statuses=tuple(UNFINISHED))) == "bdef"
+
+
+async def test_what_is_retried_removed_or_forgotten_is_no_dead_letter(stores: Stores) -> None:
+    query = PromptQuery(ACCOUNT, None, given_up=True)
+    retried, removed, forgotten = [
+        await given_up(stores, a_prompt(id_, f"t-{id_}")) for id_ in "xyz"
+    ]
+    assert await whole(stores, query) == "xyz"
+
+    await stores.prompts.retry(retried, 2, NOW, NOW, 1000)
+    await stores.prompts.remove(ACCOUNT, removed.id)
+    left = await stores.prompts.forget(forgotten)
+
+    assert await whole(stores, query) == ""
+    assert left == replace(forgotten, given_up=False)
+    assert await stores.prompts.prompt(ACCOUNT, forgotten.id) == left
+    with pytest.raises(TransitionRefused):
+        await stores.prompts.forget(forgotten)
 
 
 @pytest.mark.usefixtures("cast")

@@ -109,7 +109,7 @@ def test_a_function_without_its_permission_fails(stack: Stack, admin: Client) ->
     }
     try:
         iam.put_role_policy(RoleName=role, PolicyName="api", PolicyDocument=json.dumps(crippled))
-        assert admin.refused("GET", "/dlq") == (500, "internal error")
+        assert admin.refused("POST", "/dlq/redrive") == (500, "internal error")
     finally:
         iam.put_role_policy(RoleName=role, PolicyName="api", PolicyDocument=json.dumps(policy))
     assert admin.dead_letters() is not None

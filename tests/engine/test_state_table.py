@@ -61,6 +61,7 @@ CALLS: dict[str, tuple[dict[str, Any], Callable[[Prompt], Prompt]]] = {
     "cancel_expired": ({"cancel_requested": True}, lambda p: lifecycle.cancel_expired(p, NOW)),
     "evict": ({}, lambda p: lifecycle.evict(p, p, NOW)),
     "retry": ({}, lambda p: lifecycle.retry(p, p, 8, NOW)),
+    "forget": ({"given_up": True}, lambda p: lifecycle.forget(p, p)),
 }
 
 
@@ -78,7 +79,11 @@ def test_every_unfinished_status_has_a_way_to_a_terminal_one() -> None:
 
 
 def test_only_a_retry_or_a_removal_leaves_a_terminal_status() -> None:
-    leaving = {name for name, row in TRANSITIONS.items() if row.sources & TERMINAL}
+    leaving = {
+        name
+        for name, row in TRANSITIONS.items()
+        if row.sources & TERMINAL and row.target not in row.sources
+    }
     assert leaving == {"retry", "remove"}
     assert Status.COMPLETED not in TRANSITIONS["retry"].sources
 
@@ -181,6 +186,14 @@ BROKEN: list[tuple[str, str, Status, dict[str, Any], Callable[[Prompt], Prompt]]
         {},
         lambda p: lifecycle.retry(p, replace(p, status=Status.ABANDONED), 10, NOW),
     ),
+    ("forget", "not given up", Status.ABANDONED, {}, CALLS["forget"][1]),
+    (
+        "forget",
+        "another turn",
+        Status.ABANDONED,
+        {"given_up": True},
+        lambda p: lifecycle.forget(p, replace(p, turn=9)),
+    ),
 ]
 
 
@@ -249,6 +262,21 @@ def test_a_failure_spends_the_retries_and_a_loss_does_not() -> None:
     assert (failed.error, failed.error_code) == ("words of the provider", "status_500")
     given_up = CALLS["give_up"][1](a_prompt(RUNNING, losses=2, failures=1))
     assert (given_up.failures, given_up.losses, given_up.error_code) == (1, 3, "lost")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "given_up"), [(Outcome.FAILED, True), (Outcome.REFUSED, False)]
+)
+def test_what_was_refused_is_no_dead_letter(outcome: Outcome, given_up: bool) -> None:
+    abandoned = lifecycle.abandon(a_prompt(RUNNING), TOKEN, NOW, FAILURE, outcome)
+    assert (abandoned.status, abandoned.given_up) == (Status.ABANDONED, given_up)
+
+
+def test_a_prompt_is_a_dead_letter_until_it_is_retried_or_forgotten() -> None:
+    dead = CALLS["give_up"][1](a_prompt(RUNNING, losses=LOSS_CAP - 1))
+    assert dead.given_up
+    assert not lifecycle.retry(dead, dead, 8, NOW).given_up
+    assert lifecycle.forget(dead, dead) == replace(dead, given_up=False)
 
 
 def test_a_wish_to_cancel_loses_against_a_finish_and_is_cleared_by_it() -> None:

@@ -329,6 +329,47 @@ async def test_a_deletion_works_within_its_time() -> None:
         await world.clock.run(world.delete_thread(USER, "absent", 5))
 
 
+DELETED = {"type": "error", "error": "the thread was deleted", "threadId": "t"}
+
+
+async def test_followers_are_told_of_a_deletion_before_anything_is_deleted() -> None:
+    world = World()
+    await world.add("a")
+    await world.drain()
+    await world.subscribe("c")
+    hold = world.conductor.hold("threads.delete_page", BEFORE)
+    _, deleting = world.start(world.delete_thread(USER, "t", 5), "api")
+    await hold.reached.wait()
+    assert world.publisher.frames["c"][-1] == DELETED
+    hold.release()
+    await world.clock.finish(deleting)
+    assert world.publisher.frames["c"].count(DELETED) == 1
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [(20, 1), (0, 0)])
+async def test_a_deletion_waits_a_second_at_most_for_slow_followers(
+    budget: float, seconds: float
+) -> None:
+    world = World()
+    await world.add("a")
+    await world.drain()
+    await world.subscribe("slow")
+    world.publisher.seconds["slow"] = 30
+    began = world.clock.monotonic()
+    await world.clock.run(world.delete_thread(USER, "t", budget))
+    assert world.clock.monotonic() - began == pytest.approx(seconds)
+    assert await world.chat.thread(USER, "t") is None
+
+
+async def test_a_deletion_does_not_fail_over_followers_that_cannot_be_read() -> None:
+    world = World()
+    await world.add("a")
+    await world.drain()
+    world.conductor.fail("subscribers.followers", BEFORE, Busy("throttled"))
+    await world.clock.run(world.delete_thread(USER, "t", 5))
+    assert world.state.messages[ACCOUNT, "t"] == {}
+
+
 async def test_a_long_thread_is_deleted_in_pages() -> None:
     world = World()
     await world.chat.add_thread(USER, NewThread("t"))
@@ -480,10 +521,14 @@ async def test_the_first_key_of_an_account_needs_no_other_key() -> None:
 # --- dead letters -----------------------------------------------------------------------
 
 
-async def given_up(world: World, *names: str) -> None:
+async def listed(world: World, principal: Principal = ADMIN) -> list[str]:
+    return [letter.prompt_id for letter in (await world.redrive.list(principal)).items]
+
+
+async def given_up(world: World, *names: str, who: Principal = USER) -> None:
     world.provider.otherwise = lambda _: (Fail(),)
     for name in names:
-        await world.add(name, name, max_retries=0)
+        await world.add(name, name, who=who, max_retries=0)
     await world.drain()
     world.provider.otherwise = lambda _: (Say("fine"), End())
 
@@ -491,13 +536,12 @@ async def given_up(world: World, *names: str) -> None:
 async def test_a_redrive_gives_each_prompt_a_new_turn_and_empties_the_queue() -> None:
     world = World()
     await given_up(world, "a", "b")
-    listed = await world.redrive.list(ADMIN)
-    assert [letter.prompt_id for letter in listed] == ["a", "b"]
+    assert await listed(world) == ["b", "a"]
     retried, obsolete = await world.clock.run(world.redrive.redrive(ADMIN))
     assert ([p.id for p in retried], obsolete) == (["a", "b"], [])
     await world.drain()
     assert [world.status(name) for name in "ab"] == ["completed", "completed"]
-    assert world.letters.letters == []
+    assert (await listed(world), world.letters.letters) == ([], [])
 
 
 async def test_a_redrive_of_one_prompt_leaves_the_other_records() -> None:
@@ -505,8 +549,11 @@ async def test_a_redrive_of_one_prompt_leaves_the_other_records() -> None:
     await given_up(world, "a", "b")
     retried, _ = await world.clock.run(world.redrive.redrive(ADMIN, "b"))
     assert [prompt.id for prompt in retried] == ["b"]
+    assert await listed(world) == ["a"]
     assert world.letters.of("a") == ["status_500"]
     assert world.letters.hidden <= {"letter-2"}
+    assert await world.clock.run(world.redrive.redrive(ADMIN, "absent")) == ([], [])
+    assert await listed(world) == ["a"]
 
 
 async def test_obsolete_records_are_told_and_forgotten() -> None:
@@ -522,26 +569,64 @@ async def test_obsolete_records_are_told_and_forgotten() -> None:
     assert world.letters.letters == []
 
 
+async def test_a_dead_letter_that_cannot_be_retried_is_obsolete_and_stays_abandoned() -> None:
+    world = World()
+    await given_up(world, "a", "b")
+    thread = world.state.threads[ACCOUNT, "a"]  # a session that has gone on
+    world.state.threads[ACCOUNT, "a"] = replace(thread, client="c", next_turn=3)
+    retried, obsolete = await world.clock.run(world.redrive.redrive(ADMIN))
+    assert [prompt.id for prompt in retried] == ["b"]
+    assert [(letter.prompt_id, letter.reason) for letter in obsolete] == [("a", "status_500")]
+    assert (await listed(world), world.letters.letters) == ([], [])
+    assert world.status("a") == "abandoned"
+
+
+async def test_records_of_others_in_the_queue_hide_no_dead_letter() -> None:
+    world = World()
+    await given_up(world, "a")
+    world.letters.letters.clear()  # as if a look at the queue did not come to it
+    await world.letters.record(DeadLetter(OTHER_ACCOUNT, "x", "lost"))
+    assert await listed(world) == ["a"]
+    retried, _ = await world.clock.run(world.redrive.redrive(ADMIN))
+    assert [prompt.id for prompt in retried] == ["a"]
+    assert world.letters.of("x") == ["lost"]
+
+
+async def test_dead_letters_are_listed_and_redriven_in_pages() -> None:
+    world = World()
+    names = [f"p{number:03}" for number in range(103)]
+    await given_up(world, *names)
+    page = await world.redrive.list(ADMIN)
+    rest = await world.redrive.list(ADMIN, after=page.after)
+    assert [one.prompt_id for one in (*page.items, *rest.items)] == names[::-1]
+    assert (len(page.items), rest.after) == (100, "")
+    retried, obsolete = await world.clock.run(world.redrive.redrive(ADMIN))
+    assert ([prompt.id for prompt in retried], obsolete) == (names[:100], [])
+    # The queue is looked at in part, too: what is a dead letter still has its record.
+    assert sorted(letter.prompt_id for letter in world.letters.letters) == names[100:]
+
+
 async def test_what_cannot_be_retried_now_stays_in_the_queue() -> None:
     world = World()
     await given_up(world, "a", "b")
     world.conductor.fail("prompts.prompt", BEFORE, Unavailable("no answer"))
     with pytest.raises(Unavailable):
         await world.clock.run(world.redrive.redrive(ADMIN))
-    assert [letter.prompt_id for letter in await world.redrive.list(ADMIN)] == ["a", "b"]
+    assert await listed(world) == ["b", "a"]
     assert world.letters.hidden == set()
 
 
 async def test_dead_letters_are_an_admins_of_the_same_account() -> None:
     world = World()
     await given_up(world, "a")
-    await world.letters.record(DeadLetter(OTHER_ACCOUNT, "x", "lost"))
+    await given_up(world, "x", who=STRANGER)
     with pytest.raises(Forbidden):
         await world.redrive.list(USER)
     with pytest.raises(Forbidden):
         await world.redrive.redrive(USER)
-    assert [letter.prompt_id for letter in await world.redrive.list(ADMIN)] == ["a"]
-    assert [letter.prompt_id for letter in await world.redrive.list(STRANGER)] == ["x"]
+    assert await listed(world) == ["a"]
+    assert await listed(world, STRANGER) == ["x"]
+    assert await world.clock.run(world.redrive.redrive(ADMIN, "x")) == ([], [])
 
 
 # --- reading ----------------------------------------------------------------------------

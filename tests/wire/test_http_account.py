@@ -107,7 +107,11 @@ def test_dead_letters_are_listed_and_redriven(client: Client) -> None:
     client.add("q", "u", maxRetries=0)
     client.drain()
     listing = client.call("GET", "/dlq", key="admin-key").json["records"]
-    assert [record["promptId"] for record in listing] == ["p", "q"]
+    assert [record["promptId"] for record in listing] == ["q", "p"]
+    first = client.call("GET", "/dlq?limit=1", key="admin-key").json
+    assert first["records"] == listing[:1]
+    rest = client.call("GET", f"/dlq?limit=1&after={first['after']}", key="admin-key").json
+    assert rest == {"records": listing[1:]}
     one = client.call("POST", "/dlq/redrive", {"promptId": "q"}, key="admin-key").json
     assert one == {
         "retried": [{"id": "q", "threadId": "u", "turn": 2, "status": "scheduled"}],
@@ -115,7 +119,7 @@ def test_dead_letters_are_listed_and_redriven(client: Client) -> None:
     }
     client.call("DELETE", "/prompt-svc/prompt/p")
     rest = client.call("POST", "/dlq/redrive", key="admin-key").json
-    assert rest == {"retried": [], "obsolete": [{"promptId": "p", "reason": listing[0]["reason"]}]}
+    assert rest == {"retried": [], "obsolete": [{"promptId": "p", "reason": listing[1]["reason"]}]}
     assert client.call("GET", "/dlq", key="admin-key").json == {"records": []}
 
 

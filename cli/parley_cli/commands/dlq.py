@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from parley_cli.errors import NotFound
-from parley_cli.session import JsonOption, api_of, group, output_of
+from parley_cli.session import After, JsonOption, Limit, api_of, group, output_of
 
 app = group("Prompts that were given up: look at them, give them another chance.")
 
@@ -14,10 +14,12 @@ app = group("Prompts that were given up: look at them, give them another chance.
     "list",
     epilog="[bold]Example[/bold]\n\n  parley dlq list --json | jq -r '.records[].promptId'",
 )
-def list_(ctx: typer.Context, json_: JsonOption = False) -> None:
-    """List the account's records, at most 100; they stay. Needs an admin key."""
+def list_(
+    ctx: typer.Context, *, limit: Limit = 100, after: After = "", json_: JsonOption = False
+) -> None:
+    """List the account's records, the newest prompt first; they stay. Needs an admin key."""
     output = output_of(ctx)
-    answer = api_of(ctx).dead_letters()
+    answer = api_of(ctx).dead_letters(limit, after)
     if json_:
         output.result(answer)
         return
@@ -27,6 +29,8 @@ def list_(ctx: typer.Context, json_: JsonOption = False) -> None:
         return
     rows = [(str(record.get("promptId")), str(record.get("reason"))) for record in records]
     output.table(("PROMPT", "REASON"), rows)
+    if answer.get("after"):
+        output.note(f"more: --after {answer['after']}")
     output.note("why: `parley prompts show ID`; once more: `parley dlq redrive [ID]`")
 
 
@@ -34,7 +38,7 @@ def list_(ctx: typer.Context, json_: JsonOption = False) -> None:
     epilog="""
 [bold]Examples[/bold]
 
-  parley dlq redrive                 all of them
+  parley dlq redrive                 all of them, 100 in a call
 
   parley dlq redrive prom_5f0c…      one
 

@@ -9,7 +9,7 @@ without trouble stays below 1 KB, which is what a write is billed by.
 | session | the same | `o` | by_owner of its llm_client, by_account of sessions; due if deleted |
 | open turn | the thread's | `o#{turn}` | by_open, due |
 | member | the thread's | `u#{user}` | by_owner |
-| prompt | `{account}#P#{prompt}` | `prompt` | by_owner, by_account |
+| prompt | `{account}#P#{prompt}` | `prompt` | by_owner, by_account; by_open if given up |
 
 A session without any turn expires, and so does the mark of a deleted thread: the same
 attribute, which is the thread's own only as long as it is not deleted.
@@ -50,6 +50,7 @@ PROMPT_MOVING = (
     "cancel_requested",
     "error",
     "error_code",
+    "given_up",
     "response_message_id",
 )
 THREAD_PLAIN = (
@@ -111,8 +112,12 @@ def open_prompts(account: str) -> str:
     return f"{account}#open"
 
 
+def dead_letters(account: str) -> str:
+    return f"{account}#dead"
+
+
 def prompt_item(prompt: Prompt) -> Item:
-    """A new prompt. Its index keys never change: no transition writes to an index."""
+    """A new prompt. Of its index keys only those of a dead letter come and go."""
     pk, sk = prompt_key(prompt.account, prompt.id)
     listed = place(prompt.created_at, prompt.id)
     return {
@@ -135,8 +140,16 @@ def moving_attributes(prompt: Prompt) -> Item:
 
 def emptied_attributes(prompt: Prompt) -> list[str]:
     """What transitions change and what is empty now."""
-    stored = moving_attributes(prompt)
-    return [name for name in (*PROMPT_MOVING, "attempts") if name not in stored]
+    stored = moving_attributes(prompt) | dead_letter_keys(prompt)
+    names = (*PROMPT_MOVING, "attempts", "g3pk", "g3sk")
+    return [name for name in names if name not in stored]
+
+
+def dead_letter_keys(prompt: Prompt) -> Item:
+    """Its place in the list of what was given up, which is in the index of what is open."""
+    if not prompt.given_up:
+        return {}
+    return {"g3pk": dead_letters(prompt.account), "g3sk": place(prompt.created_at, prompt.id)}
 
 
 def to_prompt(item: Item) -> Prompt:

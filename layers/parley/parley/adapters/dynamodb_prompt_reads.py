@@ -9,6 +9,7 @@ from parley.adapters.dynamodb_expressions import ALWAYS, KEYS, Condition, Item, 
 from parley.adapters.dynamodb_items import (
     LAST,
     SHARDS,
+    dead_letters,
     due_shard,
     open_prompts,
     place,
@@ -48,6 +49,8 @@ class _Candidate:
 
 def _list_name(query: PromptQuery) -> str:
     """Which list serves a query. Status is no index key: only "unfinished" has an index."""
+    if query.given_up:
+        return "dead letters"
     if query.thread_id:
         return f"thread {query.thread_id}"
     if query.statuses and UNFINISHED.issuperset(query.statuses):
@@ -57,6 +60,8 @@ def _list_name(query: PromptQuery) -> str:
 
 def _span(query: PromptQuery) -> Span:
     name = _list_name(query)
+    if query.given_up:
+        return Span(dead_letters(query.account), "0", LAST, "by_open", query.descending)
     if query.thread_id:
         span = messages_span(query.account, query.thread_id, descending=query.descending)
         return replace(span, attributes=("pk", "sk", "id"))
@@ -90,6 +95,7 @@ def _may_own(item: Item, query: PromptQuery) -> bool:
 def _matches(prompt: Prompt, query: PromptQuery) -> bool:
     return (
         query.user_id in (None, prompt.user_id)
+        and (not query.given_up or prompt.given_up)
         and query.thread_id in ("", prompt.thread_id)
         and (not query.statuses or prompt.status in query.statuses)
         and (not query.model_ids or prompt.model_id in query.model_ids)
@@ -99,7 +105,7 @@ def _matches(prompt: Prompt, query: PromptQuery) -> bool:
 def _index_decides(query: PromptQuery) -> bool:
     """True if every entry of the list matches, so that counting them is enough."""
     every = not query.statuses or frozenset(query.statuses) == UNFINISHED
-    return every and not (query.model_ids or query.ids or query.thread_id)
+    return every and not (query.model_ids or query.ids or query.thread_id or query.given_up)
 
 
 def _next_due(places: Sequence[tuple[int, Key]], limit: int) -> str:

@@ -23,6 +23,7 @@ from parley.adapters.dynamodb_conditions import (
 )
 from parley.adapters.dynamodb_expressions import Condition, Delete, Item, Put, Update, Write
 from parley.adapters.dynamodb_items import (
+    dead_letter_keys,
     emptied_attributes,
     live_key,
     moving_attributes,
@@ -57,7 +58,7 @@ def _update(prompt: Prompt, condition: Condition) -> Update:
     """
     return Update(
         prompt_key(prompt.account, prompt.id),
-        sets=moving_attributes(prompt),
+        sets=moving_attributes(prompt) | dead_letter_keys(prompt),
         removes=emptied_attributes(prompt),
         condition=condition,
     )
@@ -328,6 +329,18 @@ class DynamoPrompts(PromptReads):
         if prompt.response_message_id:
             writes.append(Delete(message_key(*place, ANSWER)))
         return writes
+
+    async def forget(self, prompt: Prompt) -> Prompt:
+        """Race: a retry gives it a new turn, which may be given up again: another letter."""
+        update = Update(
+            prompt_key(prompt.account, prompt.id),
+            removes=("given_up", "g3pk", "g3sk"),
+            condition=Condition(
+                "#thread_id = :thread_id AND #turn = :turn AND #given_up = :true",
+                {":thread_id": prompt.thread_id, ":turn": prompt.turn, ":true": True},
+            ),
+        )
+        return await self._update_or_refuse(update, "forget")
 
     async def remove(self, account: str, prompt_id: str) -> None:
         """With its live text, which a new prompt of the same id must not inherit.

@@ -158,6 +158,7 @@ class MemoryPrompts:
             return (
                 prompt.account == query.account
                 and query.user_id in (None, prompt.user_id)
+                and (not query.given_up or prompt.given_up)
                 and (not query.ids or prompt.id in query.ids)
                 and query.thread_id in ("", prompt.thread_id)
                 and (not query.statuses or prompt.status in query.statuses)
@@ -301,6 +302,9 @@ class MemoryPrompts:
         self.state.prompts[prompt.account, prompt.id] = changed
         self._mark_open(changed, due, distance)
         return changed
+
+    async def forget(self, prompt: Prompt) -> Prompt:
+        return self._change(prompt.account, prompt.id, lambda p: lifecycle.forget(p, prompt))
 
     async def remove(self, account: str, prompt_id: str) -> None:
         stored = self.state.prompts.get((account, prompt_id))

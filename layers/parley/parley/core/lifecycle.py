@@ -83,6 +83,7 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
             "scheduled",
             "same place and status, thread.next_turn = new turn; in a session, its turn + 1",
         ),
+        "forget": _row("api", "abandoned", "abandoned", "same place, given up"),
         "remove": _row("api", "completed abandoned canceled", "", "none"),
     }
 )
@@ -147,6 +148,7 @@ def _close(prompt: Prompt, now: int, status: Status) -> Prompt:
         lease_until=0,
         next_attempt_at=0,
         cancel_requested=False,
+        given_up=False,
     )
 
 
@@ -250,13 +252,17 @@ def fail(prompt: Prompt, token: str, now: int, failure: Failure, next_attempt_at
 def abandon(
     prompt: Prompt, token: str, now: int, failure: Failure, outcome: Outcome = Outcome.FAILED
 ) -> Prompt:
-    """The attempt failed and will not be repeated: refused, or the retries are used up."""
+    """The attempt failed and will not be repeated: refused, or the retries are used up.
+
+    What was refused is the user's error, and no dead letter.
+    """
     _check(prompt, "abandon", prompt.lease_token == token)
     return replace(
         _close(prompt, now, Status.ABANDONED),
         failures=prompt.failures + 1,
         error=failure.detail,
         error_code=failure.code,
+        given_up=outcome is not Outcome.REFUSED,
         attempts=_ended(prompt, now, outcome, failure.code, failure.usage),
     )
 
@@ -272,6 +278,7 @@ def give_up(prompt: Prompt, now: int) -> Prompt:
         losses=prompt.losses + 1,
         error=LOST_DETAIL,
         error_code="lost",
+        given_up=True,
         attempts=_lost(prompt),
     )
 
@@ -338,6 +345,12 @@ def retry(prompt: Prompt, seen: Prompt, turn: int, now: int) -> Prompt:
         error_code="",
         response_message_id="",
     )
+
+
+def forget(prompt: Prompt, seen: Prompt) -> Prompt:
+    """A dead letter no more, for its prompt cannot be tried again; it stays abandoned."""
+    _check(prompt, "forget", same_place(prompt, seen) and prompt.given_up)
+    return replace(prompt, given_up=False)
 
 
 def removable(prompt: Prompt) -> None:

@@ -70,6 +70,8 @@ class Prompt:
     parts of the retry budget already spent; both start anew with a retry, `run_count`
     never does. `lease_token` and `lease_until` are set while running only. `client` names
     the llm_client of a session's turn, `client_number` says which one of that name it was.
+    `given_up` says that it was abandoned after its retries or losses, and that nobody has
+    dealt with that since: it is among the account's dead letters.
     """
 
     account: str
@@ -96,6 +98,7 @@ class Prompt:
     cancel_requested: bool = False
     error: str = ""
     error_code: str = ""
+    given_up: bool = False
     response_message_id: str = ""
     attempts: tuple[Attempt, ...] = ()
 

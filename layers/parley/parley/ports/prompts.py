@@ -36,7 +36,8 @@ class PromptQuery:
     """Which prompts to list, in creation order.
 
     `user_id` None means the whole account. Empty tuples do not filter. `limit` is the
-    number of prompts to return, `after` an opaque cursor from an earlier page.
+    number of prompts to return, `after` an opaque cursor from an earlier page. `given_up`
+    is for dead letters only.
     """
 
     account: str
@@ -45,6 +46,7 @@ class PromptQuery:
     thread_id: str = ""
     statuses: tuple[Status, ...] = ()
     model_ids: tuple[str, ...] = ()
+    given_up: bool = False
     descending: bool = False
     limit: int = 20
     after: str = ""
@@ -182,6 +184,9 @@ class PromptStore(Protocol):
         `TurnTaken` like `accept`, `ThreadDeleted` if the thread is deleted. `advanced` is a
         session's thread, of which the same is stored as in `accept`.
         """
+
+    async def forget(self, prompt: Prompt) -> Prompt:
+        """A dead letter no more, conditional on its place; it stays abandoned."""
 
     async def remove(self, account: str, prompt_id: str) -> None:
         """Delete a terminal prompt; the thread's messages stay."""

@@ -1,71 +1,100 @@
-"""The dead-letter queue, as an account's admin sees it."""
+"""The prompts of an account that were given up: its dead letters."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 
 from parley.core.access import Principal
-from parley.core.errors import Conflict, NotFound
-from parley.core.prompt import Prompt
-from parley.ports import DeadLetter, DeadLetters
+from parley.core.errors import Conflict, NotFound, TransitionRefused
+from parley.core.prompt import Prompt, Status
+from parley.ports import DeadLetter, DeadLetters, Page, PromptQuery
 from parley.usecases.cancel import Retry
 
-TAKE = 100
+AT_ONCE = 100
+# A record is written before its prompt is abandoned, which these may still come to be.
+UNDER_WAY = frozenset({Status.RUNNING, Status.ERRORED})
 
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """Lists dead letters and gives their prompts a new turn."""
+    """Lists dead letters and gives their prompts a new turn.
+
+    The table says what they are, where each account has a list of its own. The queue is one
+    for all accounts, so many records of one would hide the others'; it is there for the
+    alarm and for operators, and is kept in step as far as one look at it goes.
+    """
 
     dead_letters: DeadLetters
     retry: Retry
 
-    async def list(self, principal: Principal) -> Sequence[DeadLetter]:
-        """Records of the account, at most 100; they stay in the queue."""
+    async def list(
+        self, principal: Principal, limit: int = AT_ONCE, after: str = ""
+    ) -> Page[DeadLetter]:
+        """Dead letters of the account, the newest prompt first."""
         principal.require_admin()
-        letters = await self.dead_letters.take(principal.account, TAKE)
-        await self.dead_letters.give_back(letters)
-        return letters
+        query = PromptQuery(
+            principal.account, None, given_up=True, descending=True, limit=limit, after=after
+        )
+        page = await self.retry.prompts.prompts(query)
+        return Page([_letter(prompt) for prompt in page.items], page.after)
 
     async def redrive(
         self, principal: Principal, prompt_id: str = ""
     ) -> tuple[Sequence[Prompt], Sequence[DeadLetter]]:
-        """Retry the prompts of the records (of one prompt, if named).
+        """Retry what was given up: the oldest 100 prompts, or the one that is named.
 
-        Answers the retried prompts and the records that were obsolete: their prompt is
-        gone, or it ended otherwise since. Both kinds are deleted from the queue. A record
-        of an unfinished prompt stays in it: it is written before the prompt is abandoned,
-        so its time may be about to come. Whatever could not be retried now stays, too, and
-        the error is raised.
+        Answers the retried prompts and what was obsolete: it cannot be retried, or there is
+        but a record in the queue, whose prompt is gone or was dealt with since. Both are dead
+        letters no more, and their records are deleted. A record of an unfinished prompt
+        stays: it is written before the prompt is abandoned, so its time may be about to
+        come. Whatever could not be retried now stays, too, and the error is raised.
         """
         principal.require_admin()
-        letters = list(await self.dead_letters.take(principal.account, TAKE))
+        records = list(await self.dead_letters.take(principal.account, AT_ONCE))
         retried: list[Prompt] = []
         obsolete: list[DeadLetter] = []
         try:
-            for letter in list(letters):
-                if prompt_id and letter.prompt_id != prompt_id:
-                    continue
-                if any(prompt.id == letter.prompt_id for prompt in retried):
-                    obsolete.append(letter)
-                elif (prompt := await self._retried(principal, letter)) is not None:
-                    retried.append(prompt)
-                elif await self._unfinished(letter):
-                    continue
+            for prompt in await self._given_up(principal.account, prompt_id):
+                if (again := await self._retried(principal, prompt)) is not None:
+                    retried.append(again)
                 else:
-                    obsolete.append(letter)
-                await self.dead_letters.forget(letter)
-                letters.remove(letter)
+                    obsolete.append(_letter(prompt))
+                await self._forget(records, prompt.id)
+            for record in list(records):
+                if prompt_id in ("", record.prompt_id) and await self._over(record):
+                    obsolete.append(record)
+                    await self._forget(records, record.prompt_id)
         finally:
-            await self.dead_letters.give_back(letters)
+            await self.dead_letters.give_back(records)
         return retried, obsolete
 
-    async def _retried(self, principal: Principal, letter: DeadLetter) -> Prompt | None:
-        """None if there is nothing to retry. One that is scheduled by now was retried before."""
+    async def _given_up(self, account: str, prompt_id: str) -> Sequence[Prompt]:
+        prompts = self.retry.prompts
+        if prompt_id:
+            named = await prompts.prompt(account, prompt_id)
+            return [named] if named and named.given_up else []
+        query = PromptQuery(account, None, given_up=True, limit=AT_ONCE)
+        return (await prompts.prompts(query)).items
+
+    async def _retried(self, principal: Principal, prompt: Prompt) -> Prompt | None:
+        """None if it cannot be: its question is gone, say, or its session has gone on."""
         try:
-            return await self.retry(principal, letter.prompt_id)
+            return await self.retry(principal, prompt.id)
         except (NotFound, Conflict):
+            with contextlib.suppress(TransitionRefused):  # by now it is none in any case
+                await self.retry.prompts.forget(prompt)
             return None
 
-    async def _unfinished(self, letter: DeadLetter) -> bool:
-        prompt = await self.retry.prompts.prompt(letter.account, letter.prompt_id)
-        return prompt is not None and not prompt.status.terminal
+    async def _over(self, record: DeadLetter) -> bool:
+        prompt = await self.retry.prompts.prompt(record.account, record.prompt_id)
+        return prompt is None or not (prompt.given_up or prompt.status in UNDER_WAY)
+
+    async def _forget(self, records: MutableSequence[DeadLetter], prompt_id: str) -> None:
+        """Delete the records of a prompt; each leaves the list as it leaves the queue."""
+        for record in [one for one in records if one.prompt_id == prompt_id]:
+            await self.dead_letters.forget(record)
+            records.remove(record)
+
+
+def _letter(prompt: Prompt) -> DeadLetter:
+    return DeadLetter(prompt.account, prompt.id, prompt.error_code)

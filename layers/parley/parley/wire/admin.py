@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, NotRequired, cast
 
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -20,6 +21,7 @@ from parley.wire.public import VERSION
 from parley.wire.shapes import StatusWord, Time, stamp
 
 MODELS_CAP = 100
+LETTERS_CAP = 100
 NAME_CAP = 256
 BUDGET = ContextBudget()
 
@@ -159,9 +161,10 @@ class Record(TypedDict):
 
 
 class RecordList(TypedDict):
-    """Dead letters, at most 100 of a call."""
+    """Dead letters, the newest prompt first. `after` is there if there may be more."""
 
     records: list[Record]
+    after: NotRequired[str]
 
 
 class Retried(TypedDict):
@@ -268,13 +271,21 @@ def _key(key: ApiKey) -> KeyShape:
     return shape
 
 
-async def list_dead_letters(call: Call) -> RecordList:
-    """Prompts of the account that were given up. They stay in the queue."""
-    return RecordList(records=_records(await call.api.redrive.list(call.principal)))
+async def list_dead_letters(
+    call: Call,
+    limit: Annotated[int, Query(ge=1, le=LETTERS_CAP)] = LETTERS_CAP,
+    after: Annotated[str, Query(max_length=1024)] = "",
+) -> RecordList:
+    """Prompts of the account that were given up. They stay what they are."""
+    page = await call.api.redrive.list(call.principal, limit, after)
+    records = RecordList(records=_records(page.items))
+    if page.after:
+        records["after"] = page.after
+    return records
 
 
 async def redrive_dead_letters(call: Call, body: RedriveBody | None = None) -> Redriven:
-    """Retry what was given up, all of it or one prompt."""
+    """Retry what was given up: the oldest 100 prompts, or one."""
     prompt_id = (body and body.prompt_id) or ""
     retried, obsolete = await call.api.redrive.redrive(call.principal, prompt_id)
     return Redriven(retried=[_retried(prompt) for prompt in retried], obsolete=_records(obsolete))
@@ -317,7 +328,7 @@ ENDPOINTS = (
     Endpoint(
         "DELETE", "/keys/<key_id>", revoke_key, TAG, "Revoke a key", (*ADMIN, Invalid, NotFound)
     ),
-    Endpoint("GET", "/dlq", list_dead_letters, TAG, "List dead letters", ADMIN),
+    Endpoint("GET", "/dlq", list_dead_letters, TAG, "List dead letters", (*ADMIN, Invalid)),
     Endpoint(
         "POST",
         "/dlq/redrive",
