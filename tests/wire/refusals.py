@@ -483,6 +483,12 @@ MODELS = [
     ),
     Refusal("a provider at a local name", 400, PUBLIC, body=model(baseUrl="https://localhost/v1")),
     Refusal(
+        "a provider whose host is not plain ASCII",
+        400,
+        "baseUrl must name its host in plain ASCII, an international name in its xn-- form",
+        body=model(baseUrl="https://127\u30020.0.1/v1"),
+    ),
+    Refusal(
         "a provider with credentials in its URL",
         400,
         "baseUrl must not carry credentials, a query or a fragment",

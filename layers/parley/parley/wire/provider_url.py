@@ -3,18 +3,24 @@
 The runner calls that URL from inside the account's cloud, with a secret. So it must not
 lead to anything that is reachable from there only. Names are judged as they are written:
 what the public DNS answers for them may change any time and is not looked at.
+
+Hosts are plain ASCII, for what is not is changed by whoever calls it: the runner's HTTP
+client makes a dot of an ideographic full stop, and digits of what is only like them.
 """
 
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
 
 from parley.core.errors import Invalid
 
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
-# IPv6 addresses that a network may translate into any IPv4 one.
-TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+# The others are not routed, or translated into an IPv4 address that may be any.
+PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
 LENGTH_CAP = 500
+LABEL = "[A-Za-z0-9_-]{1,63}"
+AUTHORITY = re.compile(rf"(?:{LABEL}(?:\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 def checked_base_url(url: str, *, local_providers: bool) -> str:
@@ -30,6 +36,10 @@ def checked_base_url(url: str, *, local_providers: bool) -> str:
         raise Invalid("baseUrl is not a URL")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise Invalid("baseUrl must not carry credentials, a query or a fragment")
+    if not AUTHORITY.fullmatch(parts.netloc):
+        raise Invalid(
+            "baseUrl must name its host in plain ASCII, an international name in its xn-- form"
+        )
     schemes = {"https", "http"} if local_providers else {"https"}
     if parts.scheme not in schemes:
         raise Invalid("baseUrl must begin with https://")
@@ -39,21 +49,25 @@ def checked_base_url(url: str, *, local_providers: bool) -> str:
 
 
 def public_host(host: str) -> bool:
-    """False for names and addresses of a loopback, private, link-local or metadata host."""
+    """False for names and addresses of a loopback, private, link-local or metadata host.
+
+    `host`: plain, in small letters, without brackets or the last dot.
+    """
     address = _address(host)
     if address is None:
         return "." in host and not host.endswith(PRIVATE_SUFFIXES)
     if isinstance(address, ipaddress.IPv6Address):
-        if address in TRANSLATED:
-            return False
+        # Of an address for another, the other counts.
         address = address.ipv4_mapped or address.sixtofour or address
+        if isinstance(address, ipaddress.IPv6Address) and address not in PUBLIC_IPV6:
+            return False
     return address.is_global and not address.is_multicast
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that a host is, also in the short, octal and hexadecimal forms of IPv4."""
     try:
-        return ipaddress.ip_address(host.partition("%")[0])
+        return ipaddress.ip_address(host)
     except ValueError:
         pass
     try:
