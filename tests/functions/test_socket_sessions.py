@@ -370,6 +370,8 @@ def test_deleting_a_session_ends_what_follows_it(stage: Sessions) -> None:
     stage.say("never to be answered")
 
     stage.run(stage.world.sessions.delete(ADMIN, stage.thread()))
+    told = {"type": "error", "error": "the thread was deleted", "threadId": stage.thread()}
+    assert told in stage.frames()
     heard = len(stage.frames())
     stage.loop.kept(stage.world.drain())
 

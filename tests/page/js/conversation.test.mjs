@@ -126,6 +126,24 @@ test("a session that is gone is followed by a new one that says so", async () =>
   assert.match(it.notice.text, /still in the box/);
 });
 
+test("a session that is deleted while it is open is followed by a new one that says so", async () => {
+  let gone = false;
+  const config = (key) => ({
+    session_key: gone ? OTHER : key || KEY,
+    history: {},
+    websocket: { url: "ws://x/ws", account: "1", llm_client: "plain", thread_id: "t" },
+  });
+  const { conversation, it, link, sessions } = world({ answers: { config } });
+  await conversation.load("");
+  gone = true;
+  const { onDeleted } = link;
+  onDeleted();
+  await until(() => it.phase === "ready");
+  assert.deepEqual([it.key, it.notice.kind, sessions.current], [OTHER, "lost", OTHER]);
+  onDeleted(); // of the connection that was
+  assert.equal(it.phase, "ready");
+});
+
 test("what is not there or not open says so, and is not asked again", async () => {
   for (const [status, phase] of [[404, "unavailable"], [403, "closed"]]) {
     const config = () => { throw new ApiError(status, "no"); };

@@ -111,6 +111,18 @@ test("a connection that does not open in time is given up and tried again", asyn
   assert.equal(FakeSocket.made.length, 2);
 });
 
+test("a thread that was deleted closes it for good, and that is told", async (t) => {
+  let deleted = 0;
+  const all = kept(t, { onDeleted: () => (deleted += 1) });
+  await stands(all);
+  const gone = { type: "error", error: "the thread was deleted" };
+  all.newest().says({ ...gone, threadId: "another" });
+  assert.deepEqual([all.states.at(-1), deleted], ["open", 0]);
+  all.newest().says({ ...gone, threadId: "t" });
+  await pass(60_000);
+  assert.deepEqual([all.states.at(-1), deleted, FakeSocket.made.length], ["closed", 1, 1]);
+});
+
 test("a subscription that is refused again and again closes it for good", async (t) => {
   const all = kept(t);
   all.socket.open();

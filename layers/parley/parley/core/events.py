@@ -177,3 +177,8 @@ def _fitting_end(text: str, start: int) -> int:
 def error_frame(text: str, **echo: str) -> Frame:
     """A refused frame, with what the client needs to recognise which one."""
     return {"type": "error", "error": text, **echo}
+
+
+def deleted_frame(thread_id: str) -> Frame:
+    """The thread was deleted. It repeats no `action`, for nobody has asked."""
+    return error_frame("the thread was deleted", threadId=thread_id)

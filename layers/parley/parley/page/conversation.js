@@ -181,6 +181,7 @@ export function makeConversation({
       known: () => known(it.state),
       busy: () => busy(it.state),
       onFrame: (frame) => mine === epoch && dispatch({ type: "frame", frame }),
+      onDeleted: () => mine === epoch && load(it.key, { kind: "lost", text: TEXTS.lost }),
       onState: (link) => {
         if (mine !== epoch) return;
         change({ link, linked: it.linked || link === "open" });

@@ -18,7 +18,8 @@ const REFUSALS = 4;
  *
  * `address` answers the URL (a promise: a token may have to be renewed), `threadId` the thread,
  * `known` what of its running answers is here, `busy` whether one is under way. `onFrame` gets
- * every frame, `onState` one of "connecting", "open" (subscribed), "lost", "closed".
+ * every frame, `onState` one of "connecting", "open" (subscribed), "lost", "closed". `onDeleted`
+ * is called when the thread was deleted, and the connection is kept no longer.
  */
 export function keepSocket({
   address,
@@ -27,6 +28,7 @@ export function keepSocket({
   busy,
   onFrame,
   onState,
+  onDeleted = () => {},
   WebSocket = globalThis.WebSocket,
   random = Math.random,
 }) {
@@ -96,6 +98,11 @@ export function keepSocket({
       clear();
       tell("open");
       watch();
+    }
+    if (frame.type === "error" && !frame.action && frame.threadId === threadId) {
+      close();
+      onDeleted(); // nobody asked: the thread is gone
+      return;
     }
     if (frame.type === "error" && (frame.action || "subscribe") === "subscribe") {
       refusals += 1;

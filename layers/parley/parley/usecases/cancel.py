@@ -258,7 +258,10 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class DeleteThread:
-    """Deletes a thread with its messages and prompts. What was begun the sweeper finishes."""
+    """Deletes a thread with its messages and prompts, and tells those who follow it.
+
+    What was begun the sweeper finishes.
+    """
 
     prompts: PromptStore
     threads: ThreadStore
@@ -280,7 +283,9 @@ class DeleteThread:
             await self.threads.mark_deleted(account, thread_id, now, older_than=older_than)
         except TransitionRefused:
             raise Conflict("the thread was used meanwhile") from None
-        await self.go_on(account, thread_id, self.clock.monotonic() + budget)
+        until = self.clock.monotonic() + budget
+        await self.ending.tell_deleted(account, thread_id, budget)
+        await self.go_on(account, thread_id, until)
 
     async def go_on(self, account: str, thread_id: str, until: float) -> bool:
         """Cancel what is unfinished, then delete in pages; True when nothing is left.

@@ -9,7 +9,7 @@ import contextlib
 from dataclasses import dataclass
 
 from parley.core.errors import Busy, TransitionRefused, Unavailable
-from parley.core.events import Frame, message_frame, prompt_frame
+from parley.core.events import Frame, deleted_frame, message_frame, prompt_frame
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt
 from parley.core.thread import ANSWER
@@ -71,6 +71,20 @@ class Ending:
         """The same for callers who answer a person, as `hint`: nothing is woken."""
         with contextlib.suppress(Busy, Unavailable):
             await self._push(prompt, min(HINT_SECONDS, self.policy.farewell))
+
+    async def tell_deleted(self, account: str, thread_id: str, seconds: float) -> None:
+        """Tell followers that the thread was deleted, for `seconds` and a second at most.
+
+        To be called once it is marked: who subscribes later reads the mark. What cannot be
+        told just now, their next frame tells.
+        """
+        with contextlib.suppress(Busy, Unavailable):
+            telling = self._tell(account, thread_id, [deleted_frame(thread_id)])
+            await within(self.clock, min(HINT_SECONDS, seconds), telling)
+
+    async def _tell(self, account: str, thread_id: str, frames: list[Frame]) -> None:
+        followers = await self.subscribers.followers(account, thread_id)
+        await every(self.post_all(subscriber, frames) for subscriber in followers.sockets)
 
     async def _push(self, prompt: Prompt, seconds: float) -> None:
         followers = await self.subscribers.followers(prompt.account, prompt.thread_id)

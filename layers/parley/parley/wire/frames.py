@@ -219,7 +219,10 @@ class Pong(_Frame):
 
 
 class Error(_Frame):
-    """A frame was refused; what it had of these three is repeated."""
+    """A frame was refused; what it had of these three is repeated.
+
+    One that nobody asked for has a `threadId` and no `action`: that thread was deleted.
+    """
 
     type: Literal["error"]
     error: str
