@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from parley.core.prompt import Prompt, Status
 from parley.core.resource import Kind
 from parley.core.thread import ANSWER, QUESTION, REPLACES
 from parley_cli import follow, waiting
@@ -11,7 +12,7 @@ from typer.testing import Result
 
 from tests.cli.conftest import Run
 from tests.cli.real import RealApi
-from tests.fakes.provider import Ask, Say
+from tests.fakes.provider import Ask, Fail, Say
 from tests.fakes.world import ACCOUNT
 
 DAY = 24 * 60 * 60
@@ -76,6 +77,49 @@ def test_a_session_is_shown_by_its_id_and_deleted_once_one_is_sure(run_real: Run
         "deleted": id_
     }
     assert run_real("sessions", "show", id_).exit_code == 4
+
+
+def test_a_session_says_why_a_question_has_no_answer(run_real: Run, real: RealApi):
+    real.client.world.provider.scripts = [[Fail("refused", retryable=False)]]
+    assert run_real("chat", "stackademy", "-m", "Which key?").exit_code == 1
+    ok(run_real("chat", "stackademy", "-m", "Hello?"))
+    [[id_, failed]] = [(p.thread_id, p.id) for p in prompts_of(real) if p.turn == 1]
+    error = real.client.world.prompt(failed).error
+    shown = ok(run_real("sessions", "show", id_)).stdout.splitlines()
+    assert shown.count(f"· failed: {error} (parley prompts show {failed})") == 1
+    asked = next(number for number, line in enumerate(shown) if line == "Which key?")
+    assert shown[asked + 1].startswith("· failed: ")
+    told = json.loads(ok(run_real("sessions", "show", id_, "--json")).stdout)
+    assert [one["status"] for one in told["prompts"]] == ["abandoned", "completed"]
+    assert len(told["messages"]) == 3
+    page = ok(run_real("sessions", "show", id_, "-n", "2")).stdout.splitlines()
+    assert page[-1] == "Hello?", "an answer on the next page was told as none"
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (Status.CANCELED, "· stopped"),
+        (Status.RUNNING, "· not answered yet: running (parley prompts show {})"),
+        (Status.ERRORED, "· failed, to be tried again: lost (parley prompts show {})"),
+        (Status.ABANDONED, "· failed: lost (parley prompts show {})"),
+    ],
+)
+def test_it_says_how_every_such_question_stands(
+    run_real: Run, real: RealApi, status: Status, line: str
+):
+    id_ = said(run_real, "One?")
+    [prompt] = prompts_of(real)
+    ended = replace(prompt, status=status, error_code="lost")
+    real.client.world.state.prompts[ACCOUNT, prompt.id] = ended
+    assert line.format(prompt.id) not in ok(run_real("sessions", "show", id_)).stdout
+    del real.client.world.state.messages[ACCOUNT, id_][1, ANSWER]
+    shown = ok(run_real("sessions", "show", id_)).stdout
+    assert shown.splitlines()[-1] == line.format(prompt.id)
+
+
+def prompts_of(real: RealApi) -> list[Prompt]:
+    return list(real.client.world.state.prompts.values())
 
 
 def with_a_function(real: RealApi) -> None:

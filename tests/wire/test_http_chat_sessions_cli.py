@@ -7,6 +7,7 @@ import pytest
 from parley.core.resource import Kind
 from parley.core.session import session_id
 
+from tests.fakes.provider import Fail
 from tests.fakes.world import ACCOUNT
 from tests.wire.chat_client import ChatClient
 from tests.wire.http_client import Reply
@@ -196,6 +197,33 @@ def test_an_admin_reads_and_deletes_a_session(client: ChatClient) -> None:
     assert of_admin(client, "DELETE", path) == {}
     assert client.call("GET", path, key="admin-key").status == 404
     assert client.say(key, "hello?").status == 404
+
+
+def test_an_admin_reads_how_the_newest_turn_stands_and_those_without_an_answer(
+    client: ChatClient,
+) -> None:
+    key = client.opened()
+    path = f"{SESSIONS}/{session_id(key)}"
+    assert of_admin(client, "GET", path)["prompts"] == []
+    client.world.provider.scripts += [[Fail("status_401", retryable=False)]]
+    failed = client.answered(key, "Which key?")["smarter"]["prompt"]["id"]
+    for text in ("One?", "Two?"):
+        client.answered(key, text)
+    assert [one["status"] for one in of_admin(client, "GET", path)["prompts"]] == [
+        "abandoned",
+        "completed",
+    ]
+    client.say(key, "Three?")
+    told = of_admin(client, "GET", path)["prompts"]
+    assert [(one["turn"], one["status"]) for one in told] == [(1, "abandoned"), (4, "scheduled")]
+    assert told[0] == {
+        "id": failed,
+        "turn": 1,
+        "status": "abandoned",
+        "errorCode": "status_401",
+        "error": client.world.prompt(failed).error,
+    }
+    assert told[0]["error"]
 
 
 def test_a_session_that_was_not_used_says_when_it_expires(client: ChatClient) -> None:

@@ -1,7 +1,7 @@
 """`parley sessions`: what people have said to the account's llm_clients. For admins."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -72,10 +72,11 @@ def show(
     """Show a session and what was said in it, oldest first."""
     output = output_of(ctx)
     api = api_of(ctx)
-    session: Json = api.session(_checked(session_id)).get("session") or {}
+    found = api.session(_checked(session_id))
+    session: Json = found.get("session") or {}
     page = api.messages(session_id, limit, after)
     if json_:
-        output.result({"session": session} | page)
+        output.result(found | page)
         return
     output.facts(
         [
@@ -91,9 +92,32 @@ def show(
         output,
         page.get("messages") or [],
         lambda message: "user" if message.get("userId") else "assistant",
+        _unanswered(found.get("prompts") or []),
     )
     if page.get("after"):
         output.note(f"more: --after {page['after']}")
+
+
+def _unanswered(prompts: Sequence[Json]) -> dict[int, str]:
+    """What is said of the questions without an answer, by turn."""
+    return {
+        int(prompt.get("turn") or 0): _standing(prompt)
+        for prompt in prompts
+        if prompt.get("status") != "completed"
+    }
+
+
+def _standing(prompt: Json) -> str:
+    status = str(prompt.get("status") or "")
+    if status == "canceled":
+        return "stopped"
+    why = one_line(str(prompt.get("error") or prompt.get("errorCode") or ""))
+    words = {
+        "abandoned": f"failed: {why}",
+        "errored": f"failed, to be tried again: {why}",
+    }
+    told = words.get(status, f"not answered yet: {status}")
+    return f"{told} (parley prompts show {prompt.get('id')})"
 
 
 @app.command(epilog="[bold]Example[/bold]\n\n  parley sessions delete ses_5f0c… --yes")

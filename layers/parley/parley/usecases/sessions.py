@@ -8,12 +8,12 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parley.core.access import Principal
 from parley.core.errors import Conflict, Invalid, NotFound
 from parley.core.llm_client import LlmClient
-from parley.core.prompt import Prompt
+from parley.core.prompt import Prompt, Status
 from parley.core.session import (
     SESSION_ID,
     Newest,
@@ -34,6 +34,7 @@ from parley.ports import (
     ThreadStore,
 )
 from parley.usecases.cancel import DeleteThread
+from parley.usecases.waiting import every
 
 HISTORY_TURNS = 50
 # One read: 50 turns with a round of tool calls in some of them.
@@ -44,6 +45,8 @@ HISTORY_MESSAGES = 150
 HISTORY_BYTES = 600_000
 # What a message takes besides its texts, and so does each of its calls.
 ITEM_BYTES = 250
+UNANSWERED = tuple(status for status in Status if status is not Status.COMPLETED)
+UNANSWERED_SHOWN = 100
 PURGE_PAGE = 50
 PURGE_SECONDS = 15.0
 UNKNOWN = "no such session"
@@ -207,6 +210,17 @@ class Sessions:
         if thread is None or thread.deleted or not thread.client:
             raise NotFound(UNKNOWN)
         return thread
+
+    async def unanswered(self, thread: Thread) -> tuple[Prompt, ...]:
+        """The prompts of the newest turn and of those without a whole answer, oldest first.
+
+        Of the latter the newest 100, as far back as one list call looks.
+        """
+        newest = PromptQuery(thread.account, None, thread_id=thread.id, descending=True, limit=1)
+        rest = replace(newest, statuses=UNANSWERED, limit=UNANSWERED_SHOWN)
+        pages = await every(self.prompts.prompts(query) for query in (newest, rest))
+        found = {prompt.id: prompt for page in pages for prompt in page.items}
+        return tuple(sorted(found.values(), key=lambda prompt: prompt.turn))
 
     async def delete(self, principal: Principal, id_: str) -> None:
         """Delete a session with its messages and prompts; admins only. Raises NotFound."""

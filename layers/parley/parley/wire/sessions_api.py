@@ -7,6 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from parley.core.errors import Forbidden, Invalid, NotFound, TooLarge
+from parley.core.prompt import Prompt
 from parley.core.session import SESSION_ID
 from parley.core.thread import Thread
 from parley.usecases.clients import UNKNOWN
@@ -42,10 +43,23 @@ class SessionList(TypedDict):
     after: NotRequired[str]
 
 
+class TurnShape(TypedDict):
+    """How a turn stands. `error` has the provider's words, for admins only."""
+
+    id: Annotated[str, Field(description="Of its prompt.")]
+    turn: int
+    status: str
+    errorCode: str
+    error: str
+
+
 class OneSession(TypedDict):
-    """A session."""
+    """A session, with the newest of its turns and those that were not completed."""
 
     session: SessionShape
+    prompts: Annotated[
+        list[TurnShape], Field(description="Oldest first; the newest 100 that were not completed.")
+    ]
 
 
 class PurgeBody(SnakeBody):
@@ -92,8 +106,10 @@ async def list_sessions(
 
 async def get_session(call: Call, session_id: SessionId) -> OneSession:
     """A session. Its messages are read like those of any thread, under its id."""
-    thread = await call.api.chats.sessions.show(call.principal, session_id)
-    return OneSession(session=session_shape(thread))
+    sessions = call.api.chats.sessions
+    thread = await sessions.show(call.principal, session_id)
+    prompts = [turn_shape(prompt) for prompt in await sessions.unanswered(thread)]
+    return OneSession(session=session_shape(thread), prompts=prompts)
 
 
 async def delete_session(call: Call, session_id: SessionId) -> Nothing:
@@ -148,6 +164,16 @@ def session_shape(thread: Thread) -> SessionShape:
     if thread.expires_at:
         shape["expires_at"] = stamp(thread.expires_at * 1000)
     return shape
+
+
+def turn_shape(prompt: Prompt) -> TurnShape:
+    return TurnShape(
+        id=prompt.id,
+        turn=prompt.turn,
+        status=prompt.status.value,
+        errorCode=prompt.error_code,
+        error=prompt.error,
+    )
 
 
 TAG = "sessions"
