@@ -703,6 +703,14 @@ COMMAND_LINE = [
         key="user-key",
     ),
     Refusal(
+        "a query parameter that apply does not have",
+        400,
+        "apply has one query parameter, dry_run, also spelt dryRun or dry-run",
+        path="/api/v1/cli/apply?dryrun=true",
+        body={},
+        key="admin-key",
+    ),
+    Refusal(
         "logs, which this API does not serve",
         501,
         "the logs of LLMClient manifests are not served by this API: whoever operates the stack "

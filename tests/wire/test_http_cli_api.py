@@ -122,12 +122,22 @@ def test_a_body_may_be_compressed(client: Client) -> None:
     assert reply.status == 200, reply.text
 
 
-def test_a_dry_run_writes_nothing(client: Client) -> None:
-    answer = apply(client, EXAMPLES["stackademy"], "?dry_run=true")
+@pytest.mark.parametrize("query", ["?dry_run=true", "?dryRun=true", "?dry-run=1"])
+def test_a_dry_run_writes_nothing(client: Client, query: str) -> None:
+    answer = apply(client, EXAMPLES["stackademy"], query)
     assert (answer["message"], answer["data"]["dryRun"]) == (
         "2 created; nothing was written",
         True,
     )
+    assert client.world.resources.stored == {}
+
+
+@pytest.mark.parametrize(
+    "query", ["?dryrun=true", "?dry_runs=true", "?dryRun", "?name=x&dry_run=1"]
+)
+def test_a_misspelt_dry_run_is_refused_and_writes_nothing(client: Client, query: str) -> None:
+    reply = cli(client, f"apply/{query}", EXAMPLES["stackademy"])
+    assert (reply.status, "dry" in reply.json["error"]) == (400, True)
     assert client.world.resources.stored == {}
 
 

@@ -24,13 +24,25 @@ COUNT_CAP = 1000
 
 Name = Annotated[str | None, QueryParam(max_length=256, description="Which one.")]
 DryRun = Annotated[bool, QueryParam(description="Look at all of it and write nothing.")]
+CamelDryRun = Annotated[bool, QueryParam(alias="dryRun", description="The same as dry_run.")]
+DashedDryRun = Annotated[bool, QueryParam(alias="dry-run", description="The same as dry_run.")]
+OF_APPLY = frozenset({"dry_run", "dryRun", "dry-run"})
 
 
-async def apply_manifests(call: Call, dry_run: DryRun = False) -> Answer:
+async def apply_manifests(
+    call: Call,
+    dry_run: DryRun = False,
+    camel_dry_run: CamelDryRun = False,
+    dashed_dry_run: DashedDryRun = False,
+) -> Answer:
     """Create or change what the body describes: YAML, also of several documents, or JSON: an
     object, an array, or {"manifests": [...]}. All is looked at before anything is written.
+    Other query parameters are refused: a misspelt dry_run must not write.
     """
     call.principal.require_admin()
+    if not OF_APPLY.issuperset(call.request.query):
+        raise Invalid("apply has one query parameter, dry_run, also spelt dryRun or dry-run")
+    dry_run = dry_run or camel_dry_run or dashed_dry_run
     from parley.wire.manifests.parsing import parsed, place  # noqa: PLC0415
 
     manifests = parsed(call.request.text(), local_providers=call.api.local_providers)

@@ -73,6 +73,11 @@ class Request:
         return found
 
     @property
+    def query(self) -> Mapping[str, str]:
+        """The query's parameters by name, as API Gateway has decoded them."""
+        return self.event.get("queryStringParameters") or {}
+
+    @property
     def accepts_html(self) -> bool:
         """True for a browser that opens a page."""
         return "text/html" in self.headers.get("accept", "")
