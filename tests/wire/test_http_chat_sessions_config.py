@@ -76,9 +76,18 @@ KEYS: dict[str, Any] = {
     "chatbot.account.accountNumber": ACCOUNT,
     "chatbot.user_profile.account.accountNumber": ACCOUNT,
     **{
-        f"history.{name}.{key}": str
+        f"history.{name}.{key}": wanted
         for name in ("chat", "prompt")
-        for key in ("id", "created_at", "updated_at", "name", "session_key")
+        for key, wanted in {
+            **dict.fromkeys(("thread_id", "created_at", "updated_at", "name", "session_key"), str),
+            "id": int,
+            "description": "",
+            "version": "1.0.0",
+            "annotations": [],
+            "url": f"{ORIGIN}/chat/",
+            "user_profile.account.accountNumber": ACCOUNT,
+            "chatbot": 1,
+        }.items()
     },
     "history.chat_history": list,
     "history.chat_tool_call_history": [],
@@ -107,10 +116,10 @@ KEYS: dict[str, Any] = {
     "meta_data.hostname": HOST,
     "plugins.meta_data.total_plugins": 1,
     "plugins.meta_data.plugins_returned": 1,
-    "plugins.plugins": [{"name": "courses"}],
+    "plugins.plugins": list,
     "functions.meta_data.total_functions": 1,
     "functions.meta_data.functions_returned": 1,
-    "functions.functions": [{"name": "calculator"}],
+    "functions.functions": list,
 }
 
 

@@ -22,8 +22,9 @@ from parley.core.session import SESSION_KEY
 from parley.usecases.converse import Said, Turned
 from parley.usecases.sessions import HISTORY_TURNS
 from parley.wire.http_calls import ChatCall, Endpoint
-from parley.wire.smarter.config import REFUSES, SessionKeyQuery, SessionRow, session_row
+from parley.wire.smarter.config import REFUSES, SessionKeyQuery
 from parley.wire.smarter.envelope import ChatAnswer, enveloped, refused
+from parley.wire.smarter.history import SessionRow, session_row
 from parley.wire.smarter.session_keys import session_key_of
 from parley.wire.smarter.shapes import (
     API,
@@ -205,7 +206,7 @@ async def get_chat(
     history = await call.api.chats.sessions.history(session, limit, after)
     intro = [] if history.after else intro_items(session)
     data = SessionData(
-        session=session_row(session),
+        session=session_row(call, session),
         messages=[*intro, *chat_items(history.messages, results=call.address.sandbox)],
         prompts=[prompt_state(prompt) for prompt in history.prompts],
         after=history.after,

@@ -9,23 +9,26 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from typing_extensions import TypedDict
 
-from parley.core.address import CLIENTS
 from parley.core.errors import Invalid, NotFound
-from parley.core.events import prompt_state, told_arguments
+from parley.core.events import prompt_state
+from parley.core.llm_client import LlmClient
 from parley.core.session import Session
-from parley.usecases.sessions import History
 from parley.wire.http_calls import ChatCall, Endpoint
 from parley.wire.shapes import stamp
+from parley.wire.smarter.history import (
+    Account,
+    HistoryShape,
+    Profile,
+    chat_url,
+    history_of,
+    profile_of,
+)
 from parley.wire.smarter.session_keys import session_key_of
 from parley.wire.smarter.shapes import (
     API,
-    ChatItem,
     Metadata,
     SnakeBody,
     Websocket,
-    called,
-    chat_items,
-    intro_items,
 )
 
 SessionKeyQuery = Annotated[
@@ -39,18 +42,6 @@ class ConfigBody(SnakeBody):
     """Which session to go on with; a new one without it."""
 
     session_key: str | None = None
-
-
-class Account(TypedDict):
-    """Whose it is."""
-
-    accountNumber: str
-
-
-class Profile(TypedDict):
-    """Whose it is, as newer clients read it."""
-
-    account: Account
 
 
 class Chatbot(TypedDict):
@@ -87,31 +78,6 @@ class Chatbot(TypedDict):
     custom_domain: str | None
     user_profile: Profile
     account: Account
-
-
-class SessionRow(TypedDict):
-    """The session."""
-
-    id: str
-    created_at: str
-    updated_at: str
-    name: str
-    session_key: str
-
-
-class HistoryShape(TypedDict):
-    """The newest part of the conversation. `after` is where older turns begin, or ""."""
-
-    chat: SessionRow
-    prompt: SessionRow
-    chat_history: list[ChatItem]
-    chat_tool_call_history: list[Json]
-    prompt_tool_call_history: list[Json]
-    chat_plugin_usage_history: list[Json]
-    prompt_plugin_usage_history: list[Json]
-    chatbot_request_history: list[Json]
-    plugin_selector_history: list[Json]
-    after: str
 
 
 class LimitsShape(TypedDict):
@@ -175,31 +141,21 @@ async def config_of(call: ChatCall, session: Session) -> ConfigAnswer:
         sandbox_mode=call.address.sandbox,
         debug_mode=False,
         chatbot=_chatbot(call),
-        history=_history(session, history, results=call.address.sandbox),
+        history=history_of(call, session, history),
         prompts=[prompt_state(prompt) for prompt in history.prompts],
         websocket=websocket_of(call, session),
         limits=LimitsShape(
             input_characters=client.limits.input_characters, open_turn=client.limits.open_turn
         ),
         meta_data=_meta_data(call, session),
-        plugins=_named(client.plugins, "plugin"),
-        functions=_named(client.functions, "function"),
+        plugins=_attached("plugin", [_plugin(client, *one) for one in _numbered(client.plugins)]),
+        functions=_attached(
+            "function", [_row(client, *one) for one in _numbered(client.functions)]
+        ),
     )
     thing = "ChatConfig"
     metadata = Metadata(command="chat_config", thing=thing)
     return ConfigAnswer(data=data, api=API, thing=thing, metadata=metadata)
-
-
-def session_row(session: Session) -> SessionRow:
-    """The session as contract 3.2 has it, without whose browser it was made by."""
-    thread = session.thread
-    return SessionRow(
-        id=thread.id,
-        created_at=stamp(thread.created_at),
-        updated_at=stamp(thread.updated_at),
-        name=thread.title,
-        session_key=session.key,
-    )
 
 
 def websocket_of(call: ChatCall, session: Session) -> Websocket:
@@ -211,15 +167,9 @@ def websocket_of(call: ChatCall, session: Session) -> Websocket:
     )
 
 
-def chat_url(call: ChatCall) -> str:
-    """Where this caller chats on: the family of addresses that it came by."""
-    base = "" if not call.address.sandbox else f"{CLIENTS}/{call.client.hashed_id}"
-    return f"{call.request.origin}{base}/chat/"
-
-
 def _chatbot(call: ChatCall) -> Chatbot:
     client, look = call.client, call.client.look
-    account = Account(accountNumber=client.account)
+    profile = profile_of(client)
     ready = client.deployed and bool(call.api.chats.domain)
     return Chatbot(
         id=client.number,
@@ -251,48 +201,9 @@ def _chatbot(call: ChatCall) -> Chatbot:
         tls_certificate_issuance_status="Issued" if ready else "No Certificate",
         subdomain=client.dns_name,
         custom_domain=client.custom_domain or None,
-        user_profile=Profile(account=account),
-        account=account,
+        user_profile=profile,
+        account=profile["account"],
     )
-
-
-def _history(session: Session, history: History, *, results: bool) -> HistoryShape:
-    row = session_row(session)
-    intro = [] if history.after else intro_items(session)
-    tools = _tool_calls(history)
-    plugins = [call for call in tools if call["plugin"]]
-    return HistoryShape(
-        chat=row,
-        prompt=row,
-        chat_history=[*intro, *chat_items(history.messages, results=results)],
-        chat_tool_call_history=tools,
-        prompt_tool_call_history=tools,
-        chat_plugin_usage_history=plugins,
-        prompt_plugin_usage_history=plugins,
-        chatbot_request_history=[],
-        plugin_selector_history=[],
-        after=history.after,
-    )
-
-
-def _tool_calls(history: History) -> list[Json]:
-    """For the published component's console; results are in the chat history, once."""
-    turns = dict.fromkeys(message.turn for message in history.messages)
-    at = {message.turn: message.updated_at for message in history.messages}
-    return [
-        {
-            "id": call.id,
-            "turn": turn,
-            "created_at": stamp(at[turn]),
-            "plugin": call.plugin or None,
-            "function_name": call.name,
-            "function_args": told_arguments(call),
-            "outcome": call.outcome,
-            "ms": call.milliseconds,
-        }
-        for turn in turns
-        for call in called(history.messages, turn)
-    ]
 
 
 def _meta_data(call: ChatCall, session: Session) -> Json:
@@ -318,9 +229,30 @@ def _meta_data(call: ChatCall, session: Session) -> Json:
     }
 
 
-def _named(names: tuple[str, ...], kind: str) -> Json:
-    meta_data = {f"total_{kind}s": len(names), f"{kind}s_returned": len(names)}
-    return {"meta_data": meta_data, f"{kind}s": [{"name": name} for name in names]}
+def _attached(kind: str, rows: list[Json]) -> Json:
+    meta_data = {f"total_{kind}s": len(rows), f"{kind}s_returned": len(rows)}
+    return {"meta_data": meta_data, f"{kind}s": rows}
+
+
+def _numbered(names: tuple[str, ...]) -> list[tuple[int, str]]:
+    return list(enumerate(names, start=1))
+
+
+def _row(client: LlmClient, place: int, name: str) -> Json:
+    """Something that is attached: its id is its place in the manifest that attached it."""
+    return {
+        "id": place,
+        "name": name,
+        "created_at": stamp(client.updated_at),
+        "updated_at": stamp(client.updated_at),
+        "chatbot": client.number,
+    }
+
+
+def _plugin(client: LlmClient, place: int, name: str) -> Json:
+    """What there is to know of a plugin without reading it."""
+    meta = {"name": name, "pluginClass": "static", "account": {"accountNumber": client.account}}
+    return {**_row(client, place, name), "plugin_meta": meta}
 
 
 TAG = "chat"
