@@ -121,7 +121,11 @@ class Api:
     # --- threads
 
     def threads(self, limit: int, after: str) -> Json:
-        return self._call("POST", "/chat-svc/threads", _page(limit, after))
+        return _found(
+            lambda from_: self._call("POST", "/chat-svc/threads", _page(limit, from_)),
+            "threads",
+            after,
+        )
 
     def thread(self, thread_id: str) -> Json:
         """The thread; the API answers 200 also for one that is not there."""
@@ -220,10 +224,13 @@ class Api:
     # --- sessions
 
     def sessions(self, client: str, limit: int, after: str) -> Json:
-        params = {name: str(value) for name, value in _page(limit, after).items()}
-        return self._call(
-            "GET", f"{SESSIONS}/", params=params | ({"llm_client": client} if client else {})
-        )
+        named = {"llm_client": client} if client else {}
+
+        def page(from_: str) -> Json:
+            params = {name: str(value) for name, value in _page(limit, from_).items()}
+            return self._call("GET", f"{SESSIONS}/", params=params | named)
+
+        return _found(page, "sessions", after)
 
     def session(self, session_id: str) -> Json:
         return self._call("GET", f"{SESSIONS}/{_id(session_id)}/")
@@ -244,6 +251,14 @@ def _id(value: str) -> str:
 
 def _page(limit: int, after: str) -> Json:
     return {"limit": limit} | ({"after": after} if after else {})
+
+
+def _found(page: Callable[[str], Json], things: str, after: str) -> Json:
+    """The first page that has any of the things: an empty one may not be the last."""
+    answer = page(after)
+    while not answer.get(things) and answer.get("after"):
+        answer = page(str(answer["after"]))
+    return answer
 
 
 def _answer(response: httpx.Response, target: Target) -> Json:

@@ -52,6 +52,7 @@ class FakeApi:
     pings: int = 0
     models: list[dict[str, Any]] = field(default_factory=list)
     dead: list[dict[str, str]] = field(default_factory=list)
+    first_page_is_empty: bool = False
     deleted: list[str] = field(default_factory=list)
     chat: FakeChat = field(init=False)
     sockets: list[dict[str, str]] = field(default_factory=list)
@@ -276,7 +277,8 @@ class FakeApi:
         return {"prompts": found[: body["query"]["limit"]], "count": 0}
 
     async def threads(self, request: web.Request, body: Any) -> dict[str, Any]:
-        PageBody.model_validate(body)
+        if not PageBody.model_validate(body).after and self.first_page_is_empty:
+            return {"threads": [], "after": "behind"}
         ids = dict.fromkeys(p.thread_id for p in self.prompts.values())
         return {"threads": [self._thread(id_) for id_ in ids]}
 

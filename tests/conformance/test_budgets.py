@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from parley.adapters.dynamodb_threads import LIST_PAGES
 from parley.core.lifecycle import Failure
 from parley.core.prompt import Outcome, Prompt, Usage
 from parley.core.resource import Kind, Resource
@@ -295,6 +296,24 @@ async def test_a_conversation_is_read_in_one_query_however_long_it_is(
         assert bill.by_operation == {"query": 1}
         assert found.head.thread == await stores.threads.thread(ACCOUNT, "t1")
         assert found.more
+
+
+async def test_a_list_of_expired_sessions_is_read_in_bounds(stores: Stores) -> None:
+    alive = replace(a_session(), id="alive", expires_at=0)
+    await stores.threads.create_thread(alive)
+    for number in range(40):
+        expired = replace(a_session(), id=f"s{number}", created_at=NOW + number)
+        await stores.threads.create_thread(replace(expired, expires_at=NOW // 1000))
+    stores.clock.ms = NOW + 1000  # expired, and not yet removed
+
+    with metered() as bill:
+        page = await stores.threads.sessions(ACCOUNT, "stackademy", 1, "")
+
+    assert bill.by_operation == {"query": LIST_PAGES, "batch_get_item": LIST_PAGES}
+    assert page.items == []
+    assert page.after
+    rest = await stores.threads.sessions(ACCOUNT, "stackademy", 1, page.after)
+    assert ([one.id for one in rest.items], rest.after) == (["alive"], "")
 
 
 async def test_a_list_costs_one_query_and_one_batch(stores: Stores) -> None:

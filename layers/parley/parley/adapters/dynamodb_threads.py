@@ -68,6 +68,9 @@ from parley.ports import Page, ThreadChanges
 
 CONTEXT_PAGE = 40
 LIST_PAGE = 100
+# A list call reads so many pages at most and hands out a cursor then: sessions that nobody
+# used, which a crawler leaves by the thousand, stay in the index until TTL removes them.
+LIST_PAGES = 10
 TOMBSTONE_SECONDS = 7 * 24 * 60 * 60
 NO_THREAD = "no such thread"
 
@@ -102,15 +105,18 @@ class DynamoThreads:
         position = position_in(name, after)
         span = beyond(Span(pk, "0", LAST, index, descending=True), position)
         found: list[tuple[str, Thread]] = []
+        last, read = "", 0
         async for entries in self._table.pages(span, min(LIST_PAGE, limit + 2)):
-            found += await self._listed(
-                [e for e in entries if e[KEYS[index][1]] != position], index
-            )
+            rest = [e for e in entries if e[KEYS[index][1]] != position]
+            found += await self._listed(rest, index)
+            read += 1
             if len(found) > limit:
+                last = found[limit - 1][0]
                 break
-        page = found[:limit]
-        more = page and len(found) > len(page)
-        return Page([thread for _, thread in page], cursor(name, page[-1][0]) if more else "")
+            if read >= LIST_PAGES and rest:
+                last = rest[-1][KEYS[index][1]]
+                break
+        return Page([thread for _, thread in found[:limit]], cursor(name, last) if last else "")
 
     async def _listed(self, entries: Sequence[Item], index: str) -> list[tuple[str, Thread]]:
         """The threads that entries of a list stand for; deleted and expired ones left out."""

@@ -47,7 +47,8 @@ class ThreadStore(Protocol):
     async def sessions(self, account: str, client: str, limit: int, after: str) -> Page[Thread]:
         """The sessions of an llm_client (empty: of the account), newest first.
 
-        Those that have expired are left out.
+        Those that have expired are left out, and looked at in bounds: a page may be empty
+        and not be the last.
         """
 
     async def update_thread(
