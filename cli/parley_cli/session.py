@@ -103,12 +103,12 @@ def api_of(ctx: typer.Context) -> Api:
     return api
 
 
-def confirm_deletion(output: Output, question: str, *, yes: bool) -> None:
+def confirm_deletion(output: Output, question: str, doing: str = "deleting", *, yes: bool) -> None:
     """Ask a person, unless `yes` was said; raises Usage where there is nobody to ask."""
     if yes:
         return
     if output.json or not sys.stdin.isatty():
-        raise Usage("deleting cannot be undone: say --yes")
+        raise Usage(f"{doing} cannot be undone: say --yes")
     typer.confirm(question, abort=True)
 
 

@@ -205,7 +205,10 @@ def test_keys_are_created_listed_and_revoked(parley_admin: Parley, word: str) ->
     listed = parley_admin("keys", "list").out
     assert made["key"]["id"] in listed
     assert made["secret"] not in listed
-    assert parley_admin("keys", "revoke", made["key"]["id"]).out == "revoked\n"
+    parley_admin("keys", "revoke", made["key"]["id"], code=2)  # it asks, and nobody is there
+    assert other.json("status")["userId"] == f"u-{word}"
+    revoked = parley_admin("keys", "revoke", made["key"]["id"], "--yes").out
+    assert revoked == f'revoked: u-{word}\'s key "laptop"\n'
     states = {key["id"]: key for key in parley_admin.json("keys", "list")["keys"]}
     assert states[made["key"]["id"]]["revokedAt"]
 

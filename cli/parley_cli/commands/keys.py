@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from parley_cli.api import Json
-from parley_cli.errors import Usage
-from parley_cli.output import age
-from parley_cli.session import JsonOption, api_of, group, output_of
+from parley_cli.errors import NotFound, Usage
+from parley_cli.output import age, one_line
+from parley_cli.session import JsonOption, api_of, confirm_deletion, group, output_of
+from parley_cli.wayout import with_way_out
 
 
 class Role(StrEnum):
@@ -113,15 +114,31 @@ def _role(key: Json) -> str:
     return f"{key.get('role') or ''}{f' of {client}' if client else ''}"
 
 
-@app.command(epilog="[bold]Example[/bold]\n\n  parley keys revoke key_1f2e…")
+@app.command(epilog="[bold]Example[/bold]\n\n  parley keys revoke key_1f2e… --yes")
 def revoke(
     ctx: typer.Context,
+    *,
     key_id: Annotated[str, typer.Argument(help="The key's id, not the key.", metavar="ID")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json_: JsonOption = False,
 ) -> None:
     """Revoke a key: refused everywhere within a minute, its sockets ended at once."""
     output = output_of(ctx)
-    answer = api_of(ctx).revoke_key(key_id)
+    api = api_of(ctx)
+    found = next((key for key in api.keys().get("keys") or [] if key.get("id") == key_id), None)
+    if found is None:
+        raise NotFound(with_way_out("no such key"))
+    if not age(found.get("revokedAt")):
+        confirm_deletion(output, f"Revoke {_whose(found)} for good?", "revoking", yes=yes)
+    answer = api.revoke_key(key_id)
     if json_:
         output.result(answer)
-    output.say("revoked")
+    output.say(f"revoked: {_whose(found)}")
+
+
+def _whose(key: Json) -> str:
+    """A key in words, by who uses it and what it is called."""
+    owner = str(key.get("llmClient") or key.get("userId") or "")
+    name = one_line(str(key.get("name") or ""), 60)
+    called = f'"{name}"' if name else key.get("id")
+    return f"{owner}'s key {called}"
