@@ -388,16 +388,19 @@ async def test_what_a_kind_does_not_keep_is_told(world: Described) -> None:
     given = {"description": "d", "version": "1.0.0", "tags": ("a",), "annotations": ({"a": 1},)}
     paths = tuple(f"metadata.{name}" for name in given)
     reports = await world.apply(
-        *(replace(one, **given) for one in (key(), model(), provider(logo="x"), plugin()))
+        *(
+            replace(one, **given)
+            for one in (key(), model(), provider(logo="x", is_active=True), plugin())
+        )
     )
     assert [report.not_kept for report in reports] == [
         paths,
         paths,
-        (*paths[1:], "spec.provider.logo"),
+        (*paths[1:], "spec.provider.logo", "spec.provider.is_active"),
         (),
     ]
-    again = await world.apply(replace(model(), **given))
-    assert again[0].outcome == "unchanged"
+    for one in (replace(model(), **given), replace(provider(logo="x"), **given)):
+        assert (await world.apply(one))[0].outcome == "unchanged"
 
 
 # --- deploying and deleting ----------------------------------------------------------------

@@ -30,7 +30,8 @@ KEPT: Mapping[ManifestKind, Sequence[str]] = {
     ManifestKind.PROVIDER: ("description",),
     ManifestKind.MODEL: (),
 }
-NOT_KEPT = (("provider", "connectivity_test_path"), ("provider", "logo"))
+# What of a Provider's spec is kept. The rest is taken, for the original's manifests have it.
+PROVIDER_KEPT = frozenset({"name", "base_url", "api_key", "default_model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,9 @@ def _kept(manifest: Manifest) -> tuple[Manifest, tuple[str, ...]]:
     given = [name for name in METADATA if getattr(manifest, name) != DEFAULTS[name]]
     lost = {name: DEFAULTS[name] for name in given if name not in kept}
     paths = [f"metadata.{name}" for name in lost]
-    paths += [".".join(("spec", *path)) for path in NOT_KEPT if manifest.at(*path) is not None]
+    if manifest.kind is ManifestKind.PROVIDER:
+        said = manifest.at("provider") or {}
+        paths += [f"spec.provider.{name}" for name in said if name not in PROVIDER_KEPT]
     return replace(manifest, **lost), tuple(paths)
 
 

@@ -5,12 +5,12 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from parley.core.access import ID_PATTERN
 from parley.core.errors import Invalid
 from parley.core.manifest import API_VERSION, ManifestKind
-from parley.wire.manifests.fields import Line, Metadata, Name, OnceEach, Part, Temperature
+from parley.wire.manifests.fields import URL_CAP, Line, Metadata, Name, OnceEach, Part, Temperature
 from parley.wire.manifests.llm_client import LlmClientContext, LlmClientMetadata, LlmClientSpec
 from parley.wire.provider_url import checked_base_url
 
@@ -217,23 +217,38 @@ def _base_url(url: str, info: ValidationInfo) -> str:
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
+# What the original's manifests say besides: taken, so that they can be applied as they are,
+# and named in the report as what is not kept.
+Unkept = Annotated[str | None, Field(max_length=URL_CAP, description="Not kept.")]
+UnkeptFlag = Annotated[bool | None, Field(description="Not kept.")]
+
+
 class ProviderEndpoint(Part):
     """Where the provider is."""
 
+    model_config = ConfigDict(alias_generator=None)
+
     name: Name | None = Field(None, description="As in the metadata, if given.")
-    base_url: BaseUrl = Field(
-        alias="base_url", description="Of its OpenAI-compatible API: https, a public host."
-    )
-    api_key: Name | None = Field(
-        None, alias="api_key", description="The Secret with its key; never the key."
-    )
+    base_url: BaseUrl = Field(description="Of its OpenAI-compatible API: https, a public host.")
+    api_key: Name | None = Field(None, description="The Secret with its key; never the key.")
     default_model: Annotated[str, Field(max_length=256)] | None = Field(
-        None, alias="default_model", description="For clients that name the provider alone."
+        None, description="For clients that name the provider alone."
     )
-    connectivity_test_path: Line | None = Field(
-        None, alias="connectivity_test_path", description="Not kept."
-    )
-    logo: Line | None = Field(None, description="Not kept.")
+    description: Unkept = None
+    connectivity_test_path: Unkept = None
+    logo: Unkept = None
+    website_url: Unkept = None
+    docs_url: Unkept = None
+    terms_of_service_url: Unkept = None
+    privacy_policy_url: Unkept = None
+    contact_email: Unkept = None
+    support_email: Unkept = None
+    is_active: UnkeptFlag = None
+    is_default: UnkeptFlag = None
+    is_verified: UnkeptFlag = None
+    is_suspended: UnkeptFlag = None
+    is_deprecated: UnkeptFlag = None
+    is_flagged: UnkeptFlag = None
 
 
 class ProviderSpec(Part):
