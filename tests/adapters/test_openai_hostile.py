@@ -7,7 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from parley.adapters.openai_provider import EVENT_BRACKETS, EVENT_BYTES, OpenAIProvider
+from parley.adapters.openai_provider import (
+    DETAIL_LENGTH,
+    EVENT_BRACKETS,
+    EVENT_BYTES,
+    OpenAIProvider,
+)
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
 from parley.ports import ChatMessage, Finished, ProviderRequest, TextDelta
@@ -28,9 +33,9 @@ ANSWER = chunk({"content": "hi"}, "stop")
 class Hostile:
     """A server that answers every request with the same body and remembers the heads."""
 
-    def __init__(self, body: bytes, *headers: str) -> None:
+    def __init__(self, body: bytes, *headers: str, status: str = "200 OK") -> None:
         self.heads: list[str] = []
-        lines = ("HTTP/1.1 200 OK", "Content-Type: text/event-stream", *headers)
+        lines = (f"HTTP/1.1 {status}", "Content-Type: text/event-stream", *headers)
         self._answer = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
     @contextlib.asynccontextmanager
@@ -111,3 +116,33 @@ async def test_a_whole_answer_full_of_brackets_may_come_in_one_event(provider):
     async with Hostile(chunk({"content": text}, "stop")).serving() as base_url:
         events = await asked(provider, base_url)
     assert events[0] == TextDelta(text)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"data: " + b"[" * 9_000,
+        b"data: " + b'{"a":' * 9_000,
+        b'data: {"choices": [], "usage": {"prompt_tokens": ' + b"9" * 5_000 + b"}}",
+        b'data: {"choices": [], "usage": {"prompt_tokens": 1e999, "completion_tokens": 1}}',
+        b'data: {"choices": [], "usage": {"prompt_tokens": NaN, "completion_tokens": 1}}',
+        b'data: {"choices": [], "usage": {"prompt_tokens": {}, "completion_tokens": 1}}',
+    ],
+)
+async def test_json_that_cannot_be_read_is_a_failure_of_the_provider(provider, event):
+    refused = await failed(provider, event + b"\n\n")
+    assert (refused.reason, refused.retryable) == ("malformed", True)
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "200 OK"])
+@pytest.mark.parametrize("depth", [100, *range(900, 1000, 10), 5_000])
+async def test_an_error_is_a_failure_of_the_provider_however_deeply_its_words_are_nested(
+    provider, status, depth
+):
+    error = b'{"error": {"more": ' + b"[" * depth + b"]" * depth + b"}}"
+    body = error if status.startswith("4") else b"data: " + error + b"\n\n"
+    async with Hostile(body, status=status).serving() as base_url:
+        with pytest.raises(ProviderFailed) as caught:
+            await asked(provider, base_url)
+    assert caught.value.reason in {"refused", "server_error", "malformed"}
+    assert len(caught.value.detail) <= DETAIL_LENGTH

@@ -31,7 +31,7 @@ from parley.usecases.accept import NewPrompt
 from tests.engine.invariants import Invariants
 from tests.fakes.chaos import AFTER, BEFORE, Actor, Call, Conductor
 from tests.fakes.clock import settle
-from tests.fakes.provider import SHORT, Bug, Script
+from tests.fakes.provider import SHORT, Script
 from tests.fakes.world import ACCOUNT, ADMIN, USER, World
 
 # Short times, in the proportions of the real ones, so that attempts and leases meet often.
@@ -372,7 +372,7 @@ class Simulation:
 
     async def _invocation(self, batch: Any) -> None:
         for error in await self.world.invocation(batch):
-            expected = (Busy, Unavailable, Bug, asyncio.CancelledError)
+            expected = (Busy, Unavailable, asyncio.CancelledError)
             if not isinstance(error, expected):
                 self.errors.append(f"the runner let through {error!r}")
 

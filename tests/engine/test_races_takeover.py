@@ -11,7 +11,7 @@ from parley.ports import ProviderRequest, WakeUp
 
 from tests.fakes.chaos import AFTER, BEFORE, killed
 from tests.fakes.clock import settle
-from tests.fakes.provider import SHORT, SILENT, Break, End, Say, Script, Wait
+from tests.fakes.provider import SHORT, SILENT, Bug, End, Say, Script, Wait
 from tests.fakes.world import ACCOUNT, World
 
 # --- takeover ---------------------------------------------------------------------------
@@ -185,10 +185,11 @@ async def test_a_suspect_is_refused_beside_others_and_woken_alone() -> None:
 
 async def test_a_bug_in_an_attempt_is_a_lost_attempt_and_leaves_no_task_behind() -> None:
     world = World()
-    world.provider.scripts = [(Wait(1), Say("x"), Wait(1), Break())]
+    world.provider.scripts = [(Say("x"), SILENT)]
+    world.conductor.fail("prompts.prompt", BEFORE, Bug(), actor="first")
     await world.add("a")
     await world.subscribe("c")
-    runner = world.runner()
+    runner = world.runner("first")
     await world.clock.advance(5)
     assert not runner.alive()
     world.provider.scripts = []

@@ -17,10 +17,11 @@ from parley.core.model import Catalogue, Model
 from parley.core.prompt import Attempt, Outcome, Status, Usage
 from parley.core.thread import QUESTION, render, rendered_size
 from parley.ports import WakeUp
+from parley.usecases.delivery import Delivery
 from parley.usecases.run import Again, Done
 
 from tests.fakes.chaos import AFTER, BEFORE
-from tests.fakes.provider import SILENT, Cut, End, Fail, FakeSecrets, Say, Wait
+from tests.fakes.provider import SILENT, Break, Bug, Cut, End, Fail, FakeSecrets, Say, Wait
 from tests.fakes.publisher import Fate
 from tests.fakes.world import ACCOUNT, ADMIN, MODEL, OTHER_USER, USER, World
 
@@ -130,6 +131,34 @@ async def test_a_stream_that_is_cut_is_repeated() -> None:
     assert await look(world, "a") == Again(1)
     assert world.prompt("a").error_code == "cut"
     assert world.answer("a") is None
+
+
+async def test_an_unforeseen_error_of_a_provider_is_a_failure_and_no_killed_runner() -> None:
+    world = World()
+    world.provider.otherwise = lambda _: (Say("half an"), Break())
+    await world.add("a", max_retries=1)
+    assert await look(world, "a") == Again(1)
+    assert world.provider.open == []
+    await world.drain()
+    prompt = world.prompt("a")
+    assert (prompt.status, prompt.error_code, prompt.losses) == (Status.ABANDONED, "Bug", 0)
+    assert [attempt.outcome for attempt in prompt.attempts] == [Outcome.FAILED] * 2
+    assert [letter.reason for letter in world.letters.letters] == ["Bug"]
+    assert "the-secret-words" not in repr(prompt)
+
+
+async def test_a_bug_of_ours_is_not_taken_for_a_failure_of_the_provider(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(delivery: Delivery, text: str) -> None:
+        raise Bug
+
+    monkeypatch.setattr(Delivery, "add", broken)
+    world = World()
+    await world.add("a")
+    with pytest.raises(Bug):
+        await look(world, "a")
+    assert (world.status("a"), world.provider.open) == ("running", [])
 
 
 async def test_an_attempt_ends_at_its_limit_and_is_repeated() -> None:

@@ -16,8 +16,9 @@ from parley.usecases.stream import (
     ThreadEvent,
 )
 
+from tests.fakes.chaos import killed
 from tests.fakes.clock import settle
-from tests.fakes.provider import SILENT, Break, End, Fail, Say, Script, Step, Wait
+from tests.fakes.provider import SILENT, End, Fail, Say, Script, Step, Wait
 from tests.fakes.world import ACCOUNT, OTHER_USER, STRANGER, USER, World
 
 CI = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -259,11 +260,12 @@ async def test_the_text_of_a_removed_prompt_is_no_news_of_the_next_one_with_its_
 
 async def test_a_stale_live_text_is_no_news() -> None:
     world = World()
-    world.provider.scripts = [(Say("old"), Wait(3), Break())]
+    world.provider.scripts = [(Say("old"), SILENT)]
     await world.add("a")
     await world.memory.watch(ACCOUNT, "t", world.clock.now())
-    world.runner()
+    lost = world.runner()
     await world.clock.advance(5)
+    await killed(lost)
     assert (await ask(world, wait=0)).events[0].text == "old"
     world.provider.scripts = [(SILENT,)]
     world.clock.skip(30)

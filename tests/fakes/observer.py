@@ -22,5 +22,8 @@ class Silent:
     def abandoned(self, prompt: Prompt) -> None:
         pass
 
+    def provider_broke(self, prompt: Prompt, error: Exception) -> None:
+        pass
+
     def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
         pass

@@ -108,7 +108,7 @@ class ScriptedProvider:
                     case Cut():
                         return
                     case Break():
-                        raise Bug
+                        raise Bug("the-secret-words")
         finally:
             self.open.remove(request)
 

@@ -59,10 +59,12 @@ def test_of_an_unexpected_error_type_and_place_are_told(told: Told) -> None:
     assert "the-secret-text" not in told.text
 
 
-def test_of_a_delivery_that_broke_the_prompt_and_the_type_are_told(told: Told) -> None:
-    PromptsObserver().delivery_failed(PROMPT, ValueError("the-secret-text"))
+@pytest.mark.parametrize("what", ["delivery failed", "provider broke"])
+def test_of_what_broke_the_prompt_and_the_type_are_told(told: Told, what: str) -> None:
+    tell = getattr(PromptsObserver(), what.replace(" ", "_"))
+    tell(PROMPT, ValueError("the-secret-text"))
 
-    [line] = told.said("delivery failed")
+    [line] = told.said(what)
     assert (line["error"], line["prompt_id"], line["attempt"]) == ("ValueError", "p", 2)
     assert "the-secret-text" not in told.text
 

@@ -15,7 +15,7 @@ from parley.ports import WakeUp
 from parley.usecases.run import Again, Done
 
 from tests.fakes.chaos import BEFORE
-from tests.fakes.provider import SILENT, Break, End, Fail, Say, Wait
+from tests.fakes.provider import SILENT, Break, Bug, End, Fail, Say, Wait
 from tests.fakes.world import ACCOUNT, MODEL, World
 from tests.functions.stage import Context, SetAside, Told, WorldLoop, body_of, function, record
 
@@ -98,7 +98,7 @@ def test_a_failed_attempt_is_shown_again_after_its_back_off(stage: Stage) -> Non
 def test_a_bug_that_one_prompt_meets_leaves_the_others_alone(stage: Stage, told: Told) -> None:
     stage.add("p1", "p2", "p3", "p4")
     records = stage.received()
-    stage.world.provider.scripts = [(Say(ANSWER), Break())]
+    stage.world.conductor.fail("threads.context", BEFORE, Bug("the-secret-words"))
 
     assert stage.handled(records) == ["message-1.1"]
 
@@ -106,8 +106,28 @@ def test_a_bug_that_one_prompt_meets_leaves_the_others_alone(stage: Stage, told:
     assert stage.visible_in()[0] > 30, "a bug is not tried again at once"
     [line] = told.said("record failed")
     assert line["error"] == "Bug"
+    assert line["place"].startswith("chaos.py:")
+    assert "the-secret-words" not in told.text
+
+
+def test_an_error_of_a_provider_that_nobody_foresaw_is_told_and_tried_again_soon(
+    stage: Stage, told: Told
+) -> None:
+    stage.add("p1")
+    records = stage.received()
+    stage.world.provider.scripts = [(Say(ANSWER), Break())]
+
+    assert stage.handled(records) == ["message-1.1"]
+
+    assert stage.world.status("p1") == "errored"
+    assert stage.visible_in() == pytest.approx([1], abs=0.2)
+    [line] = told.said("provider broke")
+    assert (line["error"], line["prompt_id"]) == ("Bug", "p1")
     assert line["place"].startswith("provider.py:")
-    assert "a bug" not in told.text
+    [blob] = [blob for blob in told.blobs if "AttemptsFailed" in blob]
+    assert blob["reason"] == "Bug"
+    assert ANSWER not in told.text
+    assert "the-secret-words" not in told.text
 
 
 @pytest.mark.parametrize("error", [Busy("x"), Unavailable("x"), TransitionRefused("x")])
@@ -210,7 +230,8 @@ def test_no_task_outlives_the_handler(stage: Stage, told: Told) -> None:
 
 
 def test_the_engine_leaves_no_task_behind(stage: Stage, told: Told) -> None:
-    stage.world.provider.scripts = [(Say("a"), End()), (Fail(),), (SILENT,), (Break(),)]
+    stage.world.provider.scripts = [(Say("a"), End()), (Fail(),), (SILENT,)]
+    stage.world.conductor.fail("threads.context", BEFORE, Bug(), skip=3)
     stage.add("p1", "p2", "p3", "p4")
 
     stage.handled(stage.received(), remaining=60)

@@ -154,6 +154,9 @@ class PromptsObserver:
         _count("PromptsAbandoned")
         logger.warning("abandoned", extra=_keys(prompt) | {"reason": prompt.error_code})
 
+    def provider_broke(self, prompt: Prompt, error: Exception) -> None:
+        unexpected(error, "provider broke", **_keys(prompt))
+
     def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
         unexpected(error, "delivery failed", **_keys(prompt))
 

@@ -196,7 +196,7 @@ class _Answer:
             usage = getattr(chunk, "usage", None)
             if usage is not None:
                 self.usage = Usage(_tokens(usage.prompt_tokens), _tokens(usage.completion_tokens))
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, OverflowError, TypeError, ValueError):
             raise malformed("a chunk of the stream has an unknown shape") from None
         return without_surrogates(text)
 
@@ -260,7 +260,8 @@ def _failures(key: str, late: str) -> Iterator[None]:
         raise ProviderFailed(reason, _detail(error.body, key), retryable=retryable) from None
     except (httpx2.InvalidURL, UnicodeEncodeError):
         raise _misconfigured() from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
+        # No JSON, or some that is nested too deeply or has a number of too many digits.
         raise malformed("the stream is not valid JSON") from None
 
 

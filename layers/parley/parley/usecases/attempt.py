@@ -7,7 +7,7 @@ canceled before anything is written. Canceling a task closes the provider's stre
 import asyncio
 import contextlib
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from parley.ports import (
     Publisher,
     Secrets,
     SubscriberStore,
+    TextDelta,
     ThreadStore,
     ToolResult,
     Tools,
@@ -82,6 +83,7 @@ RENEW_AGAIN_SECONDS = 0.5
 # The rounds of a turn are written in one transaction of 4 MB at most, each an item.
 RESULTS_BYTES = 96 * 1024
 UNKNOWN_TOOL = "there is no such tool"
+UNFORESEEN = "an error that nobody foresaw, while the provider answered"
 NO_ANSWER = "the model asked for tools that it was not offered, and said nothing"
 
 
@@ -319,8 +321,8 @@ class Attempt:
     async def _stream(self, request: ProviderRequest) -> Finished:
         """One stream to its end. Its text goes on after that of the rounds before."""
         apart = ROUNDS_APART if self.delivery.text else ""
-        async with contextlib.aclosing(self.ports.provider.stream(request)) as stream:
-            async for event in stream:
+        async with contextlib.aclosing(self._events(request)) as events:
+            async for event in events:
                 if isinstance(event, Finished):
                     return event
                 if event.text:
@@ -329,6 +331,23 @@ class Attempt:
                 if self._size >= TEXT_LIMIT_BYTES:
                     return Finished("length", None)
         raise ProviderFailed("cut", "the stream ended without a finish reason", retryable=True)
+
+    async def _events(self, request: ProviderRequest) -> AsyncGenerator[TextDelta | Finished, None]:
+        """What the provider says. Raises ProviderFailed, also for what nobody foresaw.
+
+        Left to itself, such an error would end the runner's work on the prompt: its followers
+        would wait for the lease to run out, and its attempts count as killed runners.
+        """
+        try:
+            async with contextlib.aclosing(self.ports.provider.stream(request)) as stream:
+                async for event in stream:
+                    yield event
+        except (ProviderFailed, Busy, Unavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a provider made of its adapter
+            self.observer.provider_broke(self.prompt, error)
+            # Its words may be the provider's, and itself would be in a traceback (I9).
+            raise ProviderFailed(type(error).__name__, UNFORESEEN, retryable=True) from None
 
     def _add(self, text: str) -> None:
         """Take more text, cut where the whole reaches the message limit."""

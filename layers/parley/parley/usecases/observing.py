@@ -26,5 +26,8 @@ class Observer(Protocol):
     def abandoned(self, prompt: Prompt) -> None:
         """A prompt was given up."""
 
+    def provider_broke(self, prompt: Prompt, error: Exception) -> None:
+        """A provider's call failed for a reason nobody foresaw; it is tried again."""
+
     def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
         """Followers of an attempt could not be served, for a reason nobody foresaw."""
