@@ -277,6 +277,63 @@ async def test_the_question_of_an_unfinished_prompt_cannot_be_deleted() -> None:
         await world.chat.delete_message(USER, "a")
 
 
+async def test_a_prompt_goes_with_its_question_and_a_deleted_thread_leaves_none() -> None:
+    world = World()
+    await world.add("a")
+    await world.add("b")
+    await world.clock.run(world.cancel(USER, "a"))
+    await world.drain()
+    await world.chat.delete_message(USER, "a")
+    with pytest.raises(NotFound):
+        await world.clock.run(world.retry(USER, "a"))
+    assert world.status("b") == "completed"
+    await world.clock.run(world.delete_thread(USER, "t", 5))
+    assert world.state.prompts == {}
+
+
+async def test_a_question_whose_prompt_was_removed_halfway_can_be_deleted_again() -> None:
+    world = World()
+    await world.add("a")
+    await world.clock.run(world.cancel(USER, "a"))
+    world.conductor.fail("threads.delete_message", BEFORE, Unavailable("no answer"))
+    with pytest.raises(Unavailable):
+        await world.chat.delete_message(USER, "a")
+    await world.chat.delete_message(USER, "a")
+    assert (world.state.prompts, world.state.messages[ACCOUNT, "t"]) == ({}, {})
+
+
+async def test_a_retry_wins_over_the_deletion_of_its_question() -> None:
+    # deletes the message a       retries a
+    # reads prompt a: canceled
+    #                             a is scheduled, its question has another turn
+    # removes prompt a  <- refused
+    world = World()
+    await world.add("a")
+    await world.clock.run(world.cancel(USER, "a"))
+    hold = world.conductor.hold("prompts.remove", BEFORE)
+    _, deletion = world.start(world.chat.delete_message(USER, "a"))
+    await hold.reached.wait()
+    await world.clock.run(world.retry(USER, "a"))
+    hold.release()
+    with pytest.raises(Conflict):
+        await world.clock.finish(deletion)
+    await world.drain()
+    assert world.status("a") == "completed"
+
+
+async def test_a_prompt_that_somebody_else_removes_meanwhile_hinders_no_deletion() -> None:
+    world = World()
+    await world.add("a")
+    await world.clock.run(world.cancel(USER, "a"))
+    hold = world.conductor.hold("prompts.remove", BEFORE)
+    _, deletion = world.start(world.chat.delete_message(USER, "a"))
+    await hold.reached.wait()
+    await world.clock.run(world.remove(USER, "a"))
+    hold.release()
+    await world.clock.finish(deletion)
+    assert world.state.messages[ACCOUNT, "t"] == {}
+
+
 async def test_the_question_of_a_removed_prompt_stays_within_an_item_with_its_template() -> None:
     world = World()
     await world.add("a", text="x", template="x" * (300 * 1024))

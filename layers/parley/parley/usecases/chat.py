@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from parley.core.access import Principal, check_question, checked_id, checked_text
-from parley.core.errors import Busy, Conflict, Invalid, NotFound, TurnTaken
+from parley.core.errors import Busy, Conflict, Invalid, NotFound, TransitionRefused, TurnTaken
 from parley.core.thread import DEFAULT_TITLE, MEMBERS_CAP, QUESTION, Message, Role, Thread
 from parley.ports import (
     Clock,
@@ -19,6 +19,7 @@ from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 TITLE_CAP = 1000
 TOPICS_CAP = 50
 ASSETS_CAP = 100
+UNFINISHED = "the prompt of this message is unfinished: cancel it first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,25 +166,41 @@ class Chat:
         return await self.threads.messages(principal.account, thread_id, limit, after)
 
     async def delete_message(self, principal: Principal, message_id: str) -> None:
-        """Delete a message of one of the caller's threads; raises NotFound.
+        """Delete a message of one of the caller's threads, a question with its prompt.
 
-        The question of an unfinished prompt is still needed: Conflict, cancel it first.
+        Raises NotFound; Conflict for the question of an unfinished prompt, which is still
+        needed: cancel it first.
         """
         found = False
         for message in await self.threads.message_by_id(principal.account, message_id):
             if await self.thread(principal, message.thread_id) is None:
                 continue
-            prompt = await self.prompts.prompt(principal.account, message.id)
-            if (
-                prompt is not None
-                and not prompt.status.terminal
-                and (prompt.thread_id, prompt.turn) == (message.thread_id, message.turn)
-            ):
-                raise Conflict("the prompt of this message is unfinished: cancel it first")
+            await self._remove_prompt_of(message)
             await self.threads.delete_message(message)
             found = True
         if not found:
             raise NotFound("no such message")
+
+    async def _remove_prompt_of(self, message: Message) -> None:
+        """Remove the prompt whose question the message is; raises Conflict.
+
+        Left behind it could not be tried again, and the deletion of its thread, which finds
+        prompts by their questions, would not come to it. Before the question, so that a
+        crash in between leaves a question that can be deleted.
+
+        Race: a retry reopens the prompt and moves the question, after it was seen ended. So
+        the removal is refused, and the question is one of an unfinished prompt again.
+        """
+        prompt = await self.prompts.prompt(message.account, message.id)
+        if prompt is None or (prompt.thread_id, prompt.turn) != (message.thread_id, message.turn):
+            return
+        if not prompt.status.terminal:
+            raise Conflict(UNFINISHED)
+        try:
+            await self.prompts.remove(prompt.account, prompt.id)
+        except TransitionRefused:
+            if await self.prompts.prompt(prompt.account, prompt.id) is not None:
+                raise Conflict(UNFINISHED) from None
 
 
 def _title(title: str | None) -> str:

@@ -77,7 +77,7 @@ class Redrive:
         return (await prompts.prompts(query)).items
 
     async def _retried(self, principal: Principal, prompt: Prompt) -> Prompt | None:
-        """None if it cannot be: its question is gone, say, or its session has gone on."""
+        """None if it cannot be: its session has gone on, say, or its thread is gone."""
         try:
             return await self.retry(principal, prompt.id)
         except (NotFound, Conflict):
