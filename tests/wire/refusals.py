@@ -467,6 +467,12 @@ CHAT = [
 ]
 MODELS = [
     Refusal(
+        "over 100 models",
+        400,
+        "models: List should have at most 100 items, not 101",
+        body={"models": model()["models"] * 101},
+    ),
+    Refusal(
         "a provider without TLS",
         400,
         "baseUrl must begin with https://",
@@ -783,8 +789,8 @@ stored. Besides, any call may be answered 503 with `Retry-After` when the table 
 or unavailable, and 500 `internal error` for a fault of Parley's own.
 
 Of a chat, what a person should read (a limit that was met, a conversation that is too large, a turn
-that failed, a service that is busy) is no refusal: it is a message in an answer with status 200; see
-[chat](chat.md). Half of a surrogate pair is replaced there. Whether a page may read the refusals of
+that failed, a service that is busy) is no refusal: it is a message in an answer with status 200;
+see [chat](chat.md). Half of a surrogate pair is replaced there. Whether a page may read the refusals of
 an llm_client depends on its origin, as for every answer.
 
 The tests run from the same table, which is in `tests/wire/refusals.py`

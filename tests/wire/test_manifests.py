@@ -206,6 +206,18 @@ BAD: list[tuple[str, str, Any, str]] = [
         "spec.selector.searchTerms: must be given for the directive search_terms",
     ),
     (
+        *("Plugin", "spec.selector", {"directive": "search_terms", "searchTerms": []}),
+        "spec.selector.searchTerms: must be given for the directive search_terms",
+    ),
+    (
+        *("Plugin", "spec.selector", {"directive": "search_terms", "searchTerms": ["a"] * 101}),
+        "spec.selector.searchTerms: must have at most 100 items, not 101",
+    ),
+    (
+        *("Plugin", "spec.data.staticData", {}),
+        "spec.data.staticData: must have at least 1 item, not 0",
+    ),
+    (
         *("Plugin", "spec.selector.searchTerms", ["a"]),
         "spec.selector.searchTerms: is only for the directive search_terms",
     ),
@@ -380,6 +392,13 @@ GOOD: list[tuple[str, str, Any, Any]] = [
     ("Model", "spec.default", True, True),
     ("Plugin", "spec.selector.directive", "llm", "llm"),
     ("Plugin", "spec.selector", {"directive": "search_terms", "searchTerms": ["AI"]}, ...),
+    (
+        "Plugin",
+        "spec.selector",
+        {"directive": "always", "searchTerms": []},
+        {"directive": "always"},
+    ),
+    ("Plugin", "spec.selector", {"directive": "llm", "searchTerms": None}, {"directive": "llm"}),
     ("Plugin", "spec.prompt.temperature", 0, 0),
     ("Plugin", "spec.prompt.maxTokens", 8192, 8192),
     ("Plugin", "spec.prompt.model", "m", "m"),

@@ -29,6 +29,8 @@ from parley.core.errors import (
 
 RETRY_SECONDS = 1
 FIELDS_NAMED = 5
+# What pydantic says of the length of a list or mapping, and nobody else understands.
+AFTER = " after validation"
 
 
 class MethodNotAllowed(ParleyError):
@@ -114,5 +116,6 @@ def wrong_fields(problems: Sequence[Any]) -> Refusal:
         path = ".".join(to_camel(field) if where == "path" else str(field) for field in fields)
         if not path:
             return Refusal(400, "Invalid JSON")  # the body is missing: the contract's words
-        lines.append(f"{path}: {problem['msg']}")
+        told = problem["msg"].replace(AFTER, "")
+        lines.append(f"{path}: {told}")
     return Refusal(400, "; ".join(lines))

@@ -145,7 +145,7 @@ class PluginSelector(Part):
     search_terms: (
         Annotated[
             list[Annotated[str, Field(min_length=1, max_length=100)]],
-            Field(min_length=1, max_length=100),
+            Field(max_length=100),
             OnceEach,
         ]
         | None

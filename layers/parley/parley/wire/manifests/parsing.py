@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from parley.core.errors import Invalid
 from parley.core.manifest import API_VERSION, FIRST_VERSION, MASK, Manifest, ManifestKind, told
+from parley.wire.errors import AFTER
 from parley.wire.manifests.kinds import DOCUMENTS, Document
 from parley.wire.manifests.reading import documents
 
@@ -125,7 +126,7 @@ def _problem(model: type[Document], error: Any) -> str:
 
 
 def _plain(message: str) -> str:
-    text = message.removeprefix("Value error, ")
+    text = message.removeprefix("Value error, ").replace(AFTER, "")
     for subject in ("Input", "String", "List", "Dictionary"):
         text = text.replace(f"{subject} should", "must", 1)
     return text
