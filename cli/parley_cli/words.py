@@ -28,6 +28,7 @@ TOLD: dict[str, str] = {
     "misconfigured": "the provider's address or key cannot be used",
     "redirected": "the provider's address leads elsewhere, and redirects are not followed",
     "too_large": "the conversation is larger than the model can take: begin a new session",
+    "no_access": "the provider gives no access: check its key, its credit and the model's name",
     "refused": "the provider refused the request",
     "question_gone": "the question was deleted",
     "client_gone": "the llm_client was deleted",

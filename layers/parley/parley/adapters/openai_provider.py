@@ -44,6 +44,10 @@ from parley.ports import Finished, ProviderRequest, TextDelta
 DETAIL_LENGTH = 500
 REASON_LENGTH = 64
 TOKENS_CAP = 10**9
+# A wrong key, an account without money or rights, a model that is gone: nothing that whoever
+# chats has said, nor could say differently.
+NO_ACCESS = frozenset({401, 402, 403, 404})
+NO_ACCESS_WORDS = re.compile("api_key|authentication|permission|billing|not_found")
 # A stream may be long, one event of it may not: the package would collect it in memory.
 EVENT_BYTES = 1024 * 1024
 # Nor may it be finely divided: the package makes objects of all that it holds, 40 us each,
@@ -277,6 +281,8 @@ def _classified(status: int) -> tuple[str, bool]:
     known = {408: "timeout", 409: "conflict", 429: "rate_limited"}
     if status in known:
         return known[status], True
+    if status in NO_ACCESS:
+        return "no_access", False
     if status >= 500:
         return "server_error", True
     return ("redirected" if status < 400 else "refused"), False
@@ -307,6 +313,8 @@ def _chunk_status(error: APIError) -> int:
     words = f"{code} {error.type}"
     if "rate_limit" in words:
         return 429
+    if NO_ACCESS_WORDS.search(words):
+        return 403
     return 400 if "invalid_request" in words else 500
 
 

@@ -50,6 +50,7 @@ const CODES = {
   unknown_model: SET_UP,
   misconfigured: SET_UP,
   redirected: SET_UP,
+  no_access: SET_UP,
   too_large: "This conversation is larger than the assistant can take. Please start a new chat.",
   refused: "The assistant could not take this message. Please say it differently.",
   client_gone: "This chat was deleted before your message was answered.",

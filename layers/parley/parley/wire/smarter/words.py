@@ -43,6 +43,7 @@ TOLD: dict[str, tuple[str, int]] = {
     "unknown_model": (_SET_UP, 502),
     "misconfigured": (_SET_UP, 502),
     "redirected": (_SET_UP, 502),
+    "no_access": (_SET_UP, 502),
     "too_large": (
         "This conversation is larger than the assistant can take. Please start a new chat.",
         413,
