@@ -790,8 +790,8 @@ or unavailable, and 500 `internal error` for a fault of Parley's own.
 
 Of a chat, what a person should read (a limit that was met, a conversation that is too large, a turn
 that failed, a service that is busy) is no refusal: it is a message in an answer with status 200;
-see [chat](chat.md). Half of a surrogate pair is replaced there. Whether a page may read the refusals of
-an llm_client depends on its origin, as for every answer.
+see [chat](chat.md). Half of a surrogate pair is replaced there. Whether a page may read the
+refusals of an llm_client depends on its origin, as for every answer.
 
 The tests run from the same table, which is in `tests/wire/refusals.py`
 (`python -m tests.wire.refusals > docs/refusals.md`).
