@@ -1,6 +1,7 @@
 """Manifests: each field, good and bad; the text they come in."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import pytest
 import yaml
 from parley.core.errors import Invalid, ParleyError, TooLarge
 from parley.core.functions import FUNCTIONS
-from parley.core.manifest import MASK, Manifest, ManifestKind
+from parley.core.manifest import MASK, METADATA, Manifest, ManifestKind
 from parley.core.model import BUILT_IN_PROVIDERS
+from parley.core.resource import Kind, Resource
 from parley.wire.manifests import llm_client, reference
 from parley.wire.manifests.examples import EXAMPLES, example
 from parley.wire.manifests.parsing import parsed
 from parley.wire.manifests.reading import documents, from_yaml
 from parley.wire.manifests.shown import COLUMNS, row, whole
+
+from tests.conformance.stores import START, dynamo_stores, moto_client, new_table
 
 EXAMPLE_FILES = ("stackademy", "weather", "plain")
 GONE = object()
@@ -528,6 +532,31 @@ def test_every_problem_of_every_document_is_told_up_to_twenty() -> None:
     assert lines[15].startswith("document 3 (LLMClient thing): ")
     assert lines[20:] == ["and 10 more"]
     assert refusal(["x", 5]).startswith("document 1: must be a mapping")
+
+
+async def test_the_largest_manifest_is_an_item_of_the_table() -> None:
+    document = changed("LLMClient", "spec.config.subdomain", {"x": "y" * 262_000})
+    document["metadata"] |= {
+        "description": "ä" * 1000,
+        "tags": [f"{number:ä>100}" for number in range(50)],
+        "annotations": [{"k": ["ä" * 1000] * 16}],
+    }
+    largest = read(document)
+    document["metadata"]["annotations"] *= 2
+    assert refusal(document) == "metadata.annotations: must have at most 32 KB"
+
+    resource = Resource(
+        "1111-1111-1111",
+        Kind.LLM_CLIENT,
+        largest.name,
+        START,
+        START,
+        **{name: getattr(largest, name) for name in (*METADATA, "spec")},
+    )
+    with moto_client() as client:  # which refuses what DynamoDB does
+        resources = dynamo_stores(client, new_table(client)).resources
+        stored = await resources.add(replace(resource, host="h" * 250))
+    assert stored.annotations == largest.annotations
 
 
 def test_a_spec_has_a_bound() -> None:

@@ -1,5 +1,6 @@
 """What the models of manifests are made of: the strict part, and types with rules of their own."""
 
+import json
 import re
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +13,8 @@ from parley.core.address import is_local
 NAME_CAP = 50
 URL_CAP = 2048
 ANNOTATION_TEXT_CAP = 2048
+# With a spec of 256 KB a manifest is still one item of the table, which holds 400 KB.
+ANNOTATIONS_KB = 32
 READ_AS_NULL = {"", "None"}
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
@@ -119,6 +122,12 @@ def _annotation(one: dict[str, Any]) -> dict[str, Any]:
     return one
 
 
+def _annotations(every: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(json.dumps(every, ensure_ascii=False).encode()) > ANNOTATIONS_KB * 1024:
+        raise ValueError(f"must have at most {ANNOTATIONS_KB} KB")
+    return every
+
+
 def each_once(values: list[str]) -> list[str]:
     """The list, if nothing is in it twice; raises ValueError."""
     twice = next((value for value in values if values.count(value) > 1), None)
@@ -133,6 +142,7 @@ Domain = Annotated[str, AfterValidator(_domain)]
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Annotation = Annotated[dict[str, Any], AfterValidator(_annotation)]
+Annotations = Annotated[list[Annotation], Field(max_length=50), AfterValidator(_annotations)]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 Line = Annotated[str, Field(max_length=255)]
 Temperature = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -153,6 +163,8 @@ class Metadata(Part):
     tags: Annotated[list[Tag], Field(max_length=50), OnceEach] | None = Field(
         None, description="Words to find it by."
     )
-    annotations: Annotated[list[Annotation], Field(max_length=50)] | None = Field(
-        None, description="Mappings of one key each, with any value; texts of at most 2048."
+    annotations: Annotations | None = Field(
+        None,
+        description="Mappings of one key each, with any value; texts of at most 2048, "
+        f"{ANNOTATIONS_KB} KB of all.",
     )

@@ -31,7 +31,8 @@ Generated from the models (`python -m parley.wire.manifests.reference > docs/man
   `spec` must be there for an LLMClient, a Plugin, a Provider, a Secret and a Model; that of an
   LLMClient may be `{}`.
 - Of YAML only what JSON can say is read: no anchors, no duplicate keys, `no` and `2027-01-31` are
-  texts. A call takes at most 100 documents and 1 MB, a `spec` 256 KB.
+  texts. A call takes at most 100 documents and 1 MB, a `spec` 256 KB,
+  annotations 32 KB.
 - `Chatbot` is the older name of `LLMClient`. `SqlPlugin` and `ApiPlugin` are not supported.
 - What others name cannot be deleted. An `ApiKey` that is deleted is revoked; the `Account` stays.
 - An `ApiKey` and a `Model` keep only their name of the metadata, a `Provider` also its description:
