@@ -81,7 +81,7 @@ def use_session(region: str, profile: str, local: Mapping[str, Any]) -> str:
             os.environ["AWS_PROFILE"] = profile
         boto3.setup_default_session()
         endpoint = str(local.get("aws_endpoint") or "")
-        if not endpoint or region or profile or _logged_in():
+        if not endpoint or region or profile or logged_in():
             return ""
         os.environ |= {
             "AWS_ENDPOINT_URL": endpoint,
@@ -93,7 +93,8 @@ def use_session(region: str, profile: str, local: Mapping[str, Any]) -> str:
         return endpoint
 
 
-def _logged_in() -> bool:
+def logged_in() -> bool:
+    """True if AWS's own rules find credentials, good or not."""
     return boto3.Session().get_credentials() is not None
 
 

@@ -81,7 +81,7 @@ def load_target(env: Mapping[str, str], directory: Path) -> Target:
     sources.insert(1 if env.get(STACK_VARIABLE) else 2, local)
     chosen = next((source for source in sources if source.api), None)
     if chosen is None:
-        raise NotAuthenticated(NO_API + _which_of(stacks_near(directory)))
+        raise NotAuthenticated(NO_API + which_of(stacks_near(directory)))
     same = [source for source in sources if source.api == chosen.api]
     keyed = next((source for source in (sources[0], *same) if source.key), None)
     if keyed is None:
@@ -107,7 +107,7 @@ def is_key(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
-def _which_of(stacks: Sequence[Path]) -> str:
+def which_of(stacks: Sequence[Path]) -> str:
     """What to say where several local stacks run: none of them is taken for the one."""
     if len(stacks) < 2:
         return ""

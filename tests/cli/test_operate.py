@@ -294,24 +294,67 @@ def no_login(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_without_a_login_of_aws_the_local_stack_is_meant(no_login, monkeypatch, tmp_path):
+@pytest.fixture
+def local(no_login, monkeypatch, tmp_path) -> Iterator[CloudFormation]:
+    """A local stack named parley, with its file in this directory."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     found = CloudFormation()
-    found.outputs = {"ApiUrl": "http://x", "SocketUrl": "ws://x", "TableName": "none"}
     with Served(found.app) as served:
-        stack = {"aws_endpoint": f"http://127.0.0.1:{served.port}", "aws_region": "us-east-1"}
-        stack["api"] = "http://127.0.0.1:9"
+        file = {"aws_endpoint": f"http://127.0.0.1:{served.port}", "aws_region": "us-east-1"}
+        file |= {"api": "http://127.0.0.1:9", "stack_name": "parley"}
         (tmp_path / ".local").mkdir()
-        (tmp_path / ".local" / "stack-9999.json").write_text(json.dumps(stack))
-        result = parley("doctor", "--stack", "parley")
-        assert "using the local stack's" in result.stderr
-        assert "http://127.0.0.1:9/health" in result.stdout  # not where it would be on AWS
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of a login")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of a login")
-        monkeypatch.delenv("AWS_ENDPOINT_URL")
-        monkeypatch.delenv("AWS_DEFAULT_REGION")
-        refused = parley("doctor", "--stack", "other")
-        assert (refused.exit_code, "no region" in refused.stderr) == (2, True)
+        (tmp_path / ".local" / "stack-9999.json").write_text(json.dumps(file))
+        yield found
+
+
+@pytest.mark.parametrize("named", [["--stack", "parley"], []])
+def test_without_a_login_of_aws_the_local_stack_is_meant(local, named):
+    local.outputs = {"ApiUrl": "http://x", "SocketUrl": "ws://x", "TableName": "none"}
+    result = parley("doctor", *named)
+    assert "using the local stack's" in result.stderr
+    assert "http://127.0.0.1:9/health" in result.stdout  # not where it would be on AWS
+
+
+def test_doctor_tells_programs_which_stack_it_found(local):
+    local.outputs = {"ApiUrl": "http://x", "SocketUrl": "ws://x", "TableName": "none"}
+    assert json.loads(parley("doctor", "--json").stdout)["stack"] == "parley"
+
+
+OF_A_STACK = [
+    ["bootstrap"],
+    ["doctor"],
+    ["accounts", "list"],
+    ["accounts", "create", "2718-2818-2845"],
+    ["domains", "remove", "chat.acme.com"],
+    ["domains", "verify", "chat.acme.com", "--llm-client", "x", "--account", ACCOUNT],
+]
+
+
+@pytest.mark.parametrize("words", OF_A_STACK, ids=" ".join)
+def test_a_local_stack_needs_no_name_and_one_of_aws_does(local, monkeypatch, words):
+    assert "the stack 'parley' has no output" in parley(*words).stderr
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of a login")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of a login")
+    refused = parley(*words)
+    assert (refused.exit_code, "which stack of AWS: --stack NAME" in refused.stderr) == (2, True)
+
+
+def test_where_no_local_stack_is_found_either_it_is_said_how_to_name_one(no_login, tmp_path):
+    refused = parley("doctor")
+    assert (refused.exit_code, "set PARLEY_STACK" in refused.stderr) == (2, True)
+    (tmp_path / ".local").mkdir()
+    for port in ("1", "2"):
+        (tmp_path / ".local" / f"stack-{port}.json").write_text("{}")
+    told = parley("accounts", "list").stderr
+    assert f"export PARLEY_STACK={tmp_path}/.local/stack-2.json" in "".join(told.split("\n"))
+
+
+def test_with_a_login_aws_is_meant(local, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of a login")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of a login")
+    refused = parley("doctor", "--stack", "other")
+    assert (refused.exit_code, "no region" in refused.stderr) == (2, True)
 
 
 def test_the_region_is_taken_as_every_aws_tool_takes_it(stack, monkeypatch):

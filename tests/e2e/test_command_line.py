@@ -347,6 +347,9 @@ def test_operators_make_accounts_and_verify_hosts(parley_admin: Parley, word: st
     made = json.loads(operate("accounts", "create", number, "--json").out)
     operate("accounts", "create", number, code=1)
     assert number in operate("accounts", "list").out
+    here = {"PARLEY_STACK": str(parley_admin.stack.file), "AWS_EC2_METADATA_DISABLED": "true"}
+    nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    assert number in parley_admin("accounts", "list", **here, **nobody).out  # the name is known
     theirs = Parley(parley_admin.stack, made["admin_key"], parley_admin.home)
     assert theirs.json("status")["account"] == number
 

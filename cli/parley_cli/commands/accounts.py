@@ -34,7 +34,7 @@ def create(
     ctx: typer.Context,
     *,
     number: Annotated[str, typer.Argument(help="The account's number.", metavar="dddd-dddd-dddd")],
-    stack: StackOption,
+    stack: StackOption = "",
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Whose it is.")] = "",
     user: Annotated[str, typer.Option(metavar="ID", help="Whose the admin key is.")] = "admin",
     region: Region = "",
@@ -58,7 +58,7 @@ def create(
 def list_(
     ctx: typer.Context,
     *,
-    stack: StackOption,
+    stack: StackOption = "",
     region: Region = "",
     profile: Profile = "",
     json_: JsonOption = False,

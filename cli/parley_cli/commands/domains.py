@@ -41,7 +41,7 @@ def verify(
         str, typer.Option("--llm-client", metavar="NAME", help="What the host is to stand for.")
     ],
     account: Annotated[str, typer.Option(help="The account's number.", metavar="dddd-dddd-dddd")],
-    stack: StackOption,
+    stack: StackOption = "",
     region: Region = "",
     profile: Profile = "",
     json_: JsonOption = False,
@@ -65,7 +65,7 @@ def remove(
     ctx: typer.Context,
     *,
     host: Host,
-    stack: StackOption,
+    stack: StackOption = "",
     region: Region = "",
     profile: Profile = "",
     json_: JsonOption = False,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from parley_cli.config import checked_url, local_stack
+from parley_cli.config import checked_url, local_stack, stacks_near, which_of
 from parley_cli.errors import Refused, Usage
 from parley_cli.output import Output, status
 from parley_cli.session import JsonOption, output_of
@@ -38,7 +38,18 @@ DOCTOR_EPILOG = """
 
 Exit code 1 if anything is failing: an alarm, the API, a function. Warnings are 0.
 """
-StackOption = Annotated[str, typer.Option("--stack", metavar="NAME", help="The name of the stack.")]
+# By whether there is a login of AWS: with one, no local stack is meant.
+NO_STACK = {
+    True: "say which stack of AWS: --stack NAME",
+    False: (
+        "say which stack: --stack NAME. (For a local one, which is known, go into Parley's "
+        "directory, or set PARLEY_STACK.)"
+    ),
+}
+StackOption = Annotated[
+    str,
+    typer.Option("--stack", metavar="NAME", help="The stack's name; that of a local one is known."),
+]
 Region = Annotated[str, typer.Option(metavar="NAME", help="AWS region, if not the configured one.")]
 Profile = Annotated[
     str, typer.Option(metavar="NAME", help="AWS profile, if not the configured one.")
@@ -48,7 +59,7 @@ Profile = Annotated[
 def bootstrap(
     ctx: typer.Context,
     *,
-    stack: StackOption,
+    stack: StackOption = "",
     account: Annotated[
         str, typer.Option(help="The account's number.", metavar="dddd-dddd-dddd")
     ] = FIRST_ACCOUNT,
@@ -115,7 +126,7 @@ def bootstrap(
 def doctor(
     ctx: typer.Context,
     *,
-    stack: StackOption,
+    stack: StackOption = "",
     region: Region = "",
     profile: Profile = "",
     json_: JsonOption = False,
@@ -124,12 +135,12 @@ def doctor(
     output = output_of(ctx)
     work = aws_module("parley_cli.doctor")
     found = stack_of(output, stack, region, profile)
-    with output.waiting(f"examining {stack}"):
+    with output.waiting(f"examining {found.name}"):
         findings = list(work.examine(found))
     failing = [finding for finding in findings if finding.state == work.FAILING]
     if json_:
         named = [{"subject": f.subject, "state": f.state, "detail": f.detail} for f in findings]
-        output.result({"stack": stack, "outputs": dict(found.outputs), "findings": named})
+        output.result({"stack": found.name, "outputs": dict(found.outputs), "findings": named})
     else:
         rows = [(f.subject, status(f.state), f.detail) for f in findings]
         output.table(("WHAT", "STATE", "FOUND"), rows)
@@ -138,12 +149,21 @@ def doctor(
 
 
 def stack_of(output: Output, name: str, region: str, profile: str) -> Any:
-    """The stack, on AWS as the options say; the local one where there is no login of AWS."""
+    """The stack, on AWS as the options say; the local one where there is no login of AWS.
+
+    Raises Usage if no name was given and it is not the local stack's.
+    """
     aws = aws_module("parley_cli.aws")
     local = local_stack(os.environ, Path.cwd())
     endpoint = aws.use_session(region, profile, local)
     if endpoint:
         output.note(f"(no login of AWS: using the local stack's, {endpoint})")
+    if not name and endpoint:
+        name = str(local.get("stack_name") or "")
+    if not name:
+        logged_in = aws.logged_in()
+        several = "" if logged_in else which_of(stacks_near(Path.cwd()))
+        raise Usage(NO_STACK[logged_in] + several)
     found = aws.read_stack(name)
     if not endpoint:
         return found
