@@ -7,12 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from parley.adapters.openai_provider import (
-    DETAIL_LENGTH,
-    EVENT_BRACKETS,
-    EVENT_BYTES,
-    OpenAIProvider,
-)
+from parley.adapters.bounded_stream import EVENT_BRACKETS, EVENT_BYTES
+from parley.adapters.openai_provider import DETAIL_LENGTH, OpenAIProvider
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
 from parley.ports import ChatMessage, Finished, ProviderRequest, TextDelta

@@ -16,7 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 from parley.adapters import openai_provider
-from parley.adapters.openai_provider import EVENT_BYTES, OpenAIProvider
+from parley.adapters.bounded_stream import EVENT_BYTES
+from parley.adapters.openai_provider import OpenAIProvider
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
 from parley.core.prompt import Usage

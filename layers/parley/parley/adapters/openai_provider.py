@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from openai import (
 from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 
+from parley.adapters.bounded_stream import bound
 from parley.adapters.no_cookies import NoCookies
 from parley.adapters.openai_calls import (
     StreamedCalls,
@@ -48,11 +49,6 @@ TOKENS_CAP = 10**9
 # chats has said, nor could say differently.
 NO_ACCESS = frozenset({401, 402, 403, 404})
 NO_ACCESS_WORDS = re.compile("api_key|authentication|permission|billing|not_found")
-# A stream may be long, one event of it may not: the package would collect it in memory.
-EVENT_BYTES = 1024 * 1024
-# Nor may it be finely divided: the package makes objects of all that it holds, 40 us each,
-# and nothing else is done meanwhile. The leases of other prompts would run out.
-EVENT_BRACKETS = 10_000
 # How long a whole answer waits for its usage and for the end of the stream.
 TAIL_SECONDS = 5.0
 CLIENTS_KEPT = 16
@@ -173,7 +169,7 @@ class OpenAIProvider:
             follow_redirects=False,
             cookies=NoCookies(),
             headers={"Accept-Encoding": "identity"},
-            event_hooks={"response": [_bound]},
+            event_hooks={"response": [bound]},
         )
 
 
@@ -359,40 +355,3 @@ def _retry_after(value: str) -> float | None:
     # "-0000" gives a time without a zone; it means UTC, too.
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
-
-
-class _Bounded(httpx2.AsyncByteStream):
-    """A response's body in which no event, and no body of an error, is too much work."""
-
-    def __init__(self, body: httpx2.AsyncByteStream) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = brackets = 0
-        async for part in self._body:
-            # Those of all events in this part, which is at most 64 KB: too many only if one is.
-            brackets += _brackets(part)
-            ends = max(part.rfind(b"\n\n"), part.rfind(b"\r\n\r\n"))
-            size = len(part) - ends if ends >= 0 else size + len(part)
-            if size > EVENT_BYTES:
-                raise httpx2.DecodingError("an event of the stream is too large")
-            if brackets > EVENT_BRACKETS:
-                raise httpx2.DecodingError("an event of the stream has too many parts")
-            if ends >= 0:
-                brackets = _brackets(part[ends:])
-            yield part
-
-    async def aclose(self) -> None:
-        await self._body.aclose()
-
-
-def _brackets(part: bytes) -> int:
-    return part.count(b"{") + part.count(b"[")
-
-
-async def _bound(response: httpx2.Response) -> None:
-    """Limit what a response may cost; a compressed one could grow past any limit."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise httpx2.DecodingError("the answer is compressed, which was not asked for")
-    if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Bounded(response.stream)

@@ -1,0 +1,48 @@
+"""What one event of a provider's stream may cost: the package would collect and build anything."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+
+# A stream may be long, one event of it may not: the package would collect it in memory.
+EVENT_BYTES = 1024 * 1024
+# Nor may it be finely divided: the package makes objects of all that it holds, 40 us each,
+# and nothing else is done meanwhile. The leases of other prompts would run out.
+EVENT_BRACKETS = 10_000
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A response's body in which no event, and no body of an error, is too much work."""
+
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = brackets = 0
+        async for part in self._body:
+            # Those of all events in this part, which is at most 64 KB: too many only if one is.
+            brackets += _brackets(part)
+            ends = max(part.rfind(b"\n\n"), part.rfind(b"\r\n\r\n"))
+            size = len(part) - ends if ends >= 0 else size + len(part)
+            if size > EVENT_BYTES:
+                raise httpx2.DecodingError("an event of the stream is too large")
+            if brackets > EVENT_BRACKETS:
+                raise httpx2.DecodingError("an event of the stream has too many parts")
+            if ends >= 0:
+                brackets = _brackets(part[ends:])
+            yield part
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+def _brackets(part: bytes) -> int:
+    return part.count(b"{") + part.count(b"[")
+
+
+async def bound(response: httpx2.Response) -> None:
+    """Limit what a response may cost; a compressed one could grow past any limit."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx2.DecodingError("the answer is compressed, which was not asked for")
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Bounded(response.stream)
