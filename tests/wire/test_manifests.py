@@ -307,6 +307,11 @@ BAD: list[tuple[str, str, Any, str]] = [
         f"spec.config.appInfoUrl: {URL_RULE}",
     ),
     ("LLMClient", CONFIG + "appLogoUrl", "logo.png", f"spec.config.appLogoUrl: {URL_RULE}"),
+    *(
+        ("LLMClient", CONFIG + name, url, f"spec.config.{name}: must begin with https://")
+        for name in ("appLogoUrl", "appBackgroundImageUrl")
+        for url in ("http://example.com/l.png", "http://localhost:8080/l.png")
+    ),
     (
         *("LLMClient", CONFIG + "appBackgroundImageUrl", "https://a:b@example.com"),
         "spec.config.appBackgroundImageUrl: must be a URL of at most 2048 characters",
@@ -431,7 +436,8 @@ GOOD: list[tuple[str, str, Any, Any]] = [
     ("LLMClient", CONFIG + "appPlaceholder", "Ask…", "Ask…"),
     ("LLMClient", CONFIG + "appInfoUrl", "https://example.com/a?b=c", "https://example.com/a?b=c"),
     ("LLMClient", CONFIG + "appInfoUrl", "", None),
-    ("LLMClient", CONFIG + "appLogoUrl", "http://localhost:8080/l.png", ...),
+    ("LLMClient", CONFIG + "appInfoUrl", "http://localhost:8080/info", ...),
+    ("LLMClient", CONFIG + "appLogoUrl", "https://localhost:8080/l.png", ...),
     ("LLMClient", CONFIG + "appBackgroundImageUrl", "https://example.com/b.png", ...),
     ("LLMClient", CONFIG + "appFileAttachment", True, True),
     ("LLMClient", "spec.plugins", ["Stackademy"], ["stackademy"]),

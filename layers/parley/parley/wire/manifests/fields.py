@@ -92,6 +92,13 @@ def _url(text: str) -> str:
     return text
 
 
+def _image_url(text: str) -> str:
+    """What the page shows: on it, http would be mixed content, and it takes none anywhere."""
+    if _split(text).scheme != "https":
+        raise ValueError("must begin with https://, or the page does not show it")
+    return text
+
+
 def _origin(text: str) -> str:
     """As browsers send it: lower case, without the port that the scheme has anyway."""
     if "*" in text:
@@ -140,6 +147,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Semver = Annotated[str, AfterValidator(_semver)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Url = Annotated[str, AfterValidator(_url)]
+ImageUrl = Annotated[str, AfterValidator(_image_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Annotation = Annotated[dict[str, Any], AfterValidator(_annotation)]
 Annotations = Annotated[list[Annotation], Field(max_length=50), AfterValidator(_annotations)]

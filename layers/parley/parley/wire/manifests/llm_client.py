@@ -9,6 +9,7 @@ from parley.core.context import ContextBudget
 from parley.core.llm_client import DEFAULT_SYSTEM_ROLE, Limits, LlmClient, Look
 from parley.wire.manifests.fields import (
     Domain,
+    ImageUrl,
     Line,
     Metadata,
     Name,
@@ -113,8 +114,10 @@ class LlmClientConfig(Part):
         LOOK.app_placeholder, description="Text of the empty input box."
     )
     app_info_url: Url | None = Field(None, description="Where to read more.")
-    app_background_image_url: Url | None = Field(None, description="Behind the page.")
-    app_logo_url: Url | None = Field(None, description="On the page.")
+    app_background_image_url: ImageUrl | None = Field(
+        None, description="Behind the page; https only."
+    )
+    app_logo_url: ImageUrl | None = Field(None, description="On the page; https only.")
     app_file_attachment: bool | None = Field(
         LOOK.app_file_attachment, description="Whether a file may be attached as text."
     )
