@@ -11,7 +11,7 @@ from parley.core.manifest import Manifest, ManifestKind, differences, kind_named
 from parley.core.model import Catalogue, Model, ProviderEntry
 from parley.core.resource import Kind, Resource
 from parley.usecases.clients import ClientRef, Clients
-from parley.usecases.manifests import Manifests, Report, manifests_over
+from parley.usecases.manifests import VALUE_GIVEN, Manifests, Report, manifests_over
 
 from tests.fakes.world import ACCOUNT, ADMIN, STRANGER, USER, World
 
@@ -331,7 +331,9 @@ async def test_a_value_goes_to_the_secret_store_and_nowhere_else(world: Describe
     assert "hush-1" not in str(world.resources.stored)
     assert "hush" not in repr(await world.describe(SECRET, "acme"))
     assert await world.outcome(secret(value="")) == ("unchanged", ())
-    assert await world.outcome(secret(value="hush-1")) == ("changed", ("spec.config.value",))
+    (report,) = await world.apply(secret(value="hush-1"))
+    assert (report.outcome, report.changed) == ("changed", ("spec.config.value",))
+    assert report.notes == (VALUE_GIVEN,)
     await world.manifests.delete(ADMIN, SECRET, "acme")
     assert world.secrets.values == {}
 

@@ -30,6 +30,10 @@ KEPT: Mapping[ManifestKind, Sequence[str]] = {
     ManifestKind.PROVIDER: ("description",),
     ManifestKind.MODEL: (),
 }
+VALUE_GIVEN = (
+    "a value that is given is written and counts as changed: the stored one cannot be compared, "
+    "for only the runner may read it"
+)
 # What of a Provider's spec is kept. The rest is taken, for the original's manifests have it.
 PROVIDER_KEPT = frozenset({"name", "base_url", "api_key", "default_model"})
 
@@ -279,7 +283,8 @@ def _report(one: Planned) -> Report:
         return Report(kind, name, "created", (), one.not_kept, one.notes)
     changed = differences(one.before, one.after)
     outcome = "changed" if changed else "unchanged"
-    return Report(kind, name, outcome, changed, one.not_kept, one.notes)
+    notes = (*one.notes, VALUE_GIVEN) if one.after.secret else one.notes
+    return Report(kind, name, outcome, changed, one.not_kept, notes)
 
 
 def _undescribed(principal: Principal) -> Manifest:
