@@ -6,8 +6,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
-from parley.adapters.bounded_stream import EVENT_BRACKETS, EVENT_BYTES
+from parley.adapters.bounded_stream import EVENT_BRACKETS, EVENT_BYTES, bound
 from parley.adapters.openai_provider import DETAIL_LENGTH, OpenAIProvider
 from parley.core.errors import ProviderFailed
 from parley.core.model import Model
@@ -142,3 +143,33 @@ async def test_an_error_is_a_failure_of_the_provider_however_deeply_its_words_ar
             await asked(provider, base_url)
     assert caught.value.reason in {"refused", "server_error", "malformed"}
     assert len(caught.value.detail) <= DETAIL_LENGTH
+
+
+@pytest.mark.parametrize("line", [b"x", b"x\n\n", b"x\r\n\r\n"])
+async def test_the_words_of_an_error_are_not_read_without_end(provider, line):
+    body = line * (2 * EVENT_BYTES // len(line))
+    async with Hostile(body, status="400 Bad Request").serving() as base_url:
+        with pytest.raises(ProviderFailed) as caught:
+            await asked(provider, base_url)
+    assert (caught.value.reason, caught.value.detail) == (
+        "malformed",
+        "an event of the stream is too large",
+    )
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("cut", [1, 2, 3])
+async def test_the_end_of_an_event_may_come_in_two_parts(end, cut):
+    async def parts() -> AsyncIterator[bytes]:
+        event = b"data: " + b"x" * (EVENT_BYTES // 4)
+        for _ in range(8):
+            yield event + end[:cut]
+            yield end[cut:]
+
+    class Body(httpx2.AsyncByteStream):
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return parts()
+
+    response = httpx2.Response(200, stream=Body())
+    await bound(response)
+    assert len(await response.aread()) > EVENT_BYTES

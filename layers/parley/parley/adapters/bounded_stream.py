@@ -9,27 +9,33 @@ EVENT_BYTES = 1024 * 1024
 # Nor may it be finely divided: the package makes objects of all that it holds, 40 us each,
 # and nothing else is done meanwhile. The leases of other prompts would run out.
 EVENT_BRACKETS = 10_000
+# Of an event, as the package sees it.
+ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A response's body in which no event, and no body of an error, is too much work."""
+    """A response's body in which no event is too much work; without `events`, it is one itself."""
 
-    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+    def __init__(self, body: httpx2.AsyncByteStream, *, events: bool) -> None:
         self._body = body
+        self._ends = ENDS if events else ()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = brackets = 0
+        before = b""
         async for part in self._body:
             # Those of all events in this part, which is at most 64 KB: too many only if one is.
             brackets += _brackets(part)
-            ends = max(part.rfind(b"\n\n"), part.rfind(b"\r\n\r\n"))
-            size = len(part) - ends if ends >= 0 else size + len(part)
+            known = before + part
+            before = known[-3:]  # an end may come in two parts
+            ends = max((known.rfind(end) for end in self._ends), default=-1)
+            size = len(known) - ends if ends >= 0 else size + len(part)
             if size > EVENT_BYTES:
                 raise httpx2.DecodingError("an event of the stream is too large")
             if brackets > EVENT_BRACKETS:
                 raise httpx2.DecodingError("an event of the stream has too many parts")
             if ends >= 0:
-                brackets = _brackets(part[ends:])
+                brackets = _brackets(known[ends:])
             yield part
 
     async def aclose(self) -> None:
@@ -45,4 +51,4 @@ async def bound(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise httpx2.DecodingError("the answer is compressed, which was not asked for")
     if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Bounded(response.stream)
+        response.stream = _Bounded(response.stream, events=response.is_success)

@@ -258,6 +258,9 @@ def _failures(key: str, late: str) -> Iterator[None]:
     except APIError as error:
         reason, retryable = _classified(_chunk_status(error))
         raise ProviderFailed(reason, _detail(error.body, key), retryable=retryable) from None
+    except httpx2.HTTPError as error:
+        # While the words of an error were read, which the package leaves as it is.
+        raise _connection_failure(error, key) from None
     except (httpx2.InvalidURL, UnicodeEncodeError):
         raise _misconfigured() from None
     except (ValueError, RecursionError):
