@@ -198,6 +198,16 @@ def test_deploy_shows_the_addresses_and_undeploy_takes_them_back(run, write):
     assert run("deploy", "absent").exit_code == 4
 
 
+def test_deploy_and_undeploy_take_the_kind_too_as_the_commands_beside_them_do(run, write):
+    ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))
+    assert "LLMClient academy is deployed" in ok(run("deploy", "LLMClient", "academy")).stdout
+    assert "not deployed" in ok(run("undeploy", "Chatbot", "academy")).stdout
+    other = run("deploy", "Plugin", "catalog")
+    assert (other.exit_code, "only an LLMClient can be deployed" in other.stderr) == (1, True)
+    assert run("deploy", "Sandwich", "academy").exit_code == 4
+    assert run("deploy", "LLMClient", "academy", "other").exit_code == 2
+
+
 def test_delete_asks_or_wants_yes_and_refuses_what_others_name(run, write):
     ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))
     assert run("delete", "Plugin", "catalog").exit_code == 2

@@ -227,7 +227,7 @@ def test_manifests_are_applied_described_deployed_and_deleted(
     assert word in parley_admin("get", "llmclients").out
     page = f"http://{word}.{parley_admin.stack.account}.api.localhost"
     assert page in parley_admin("deploy", word).out
-    assert "not deployed" in parley_admin("undeploy", word).out
+    assert "not deployed" in parley_admin("undeploy", "LLMClient", word).out
     parley_admin("delete", "Plugin", word, "--yes", code=1)  # in use
     parley_admin("delete", "LLMClient", word, "--yes")
     parley_admin("delete", "Plugin", word, "--yes")

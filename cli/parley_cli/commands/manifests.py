@@ -21,7 +21,13 @@ Kind = Annotated[
     str, typer.Argument(help=f"One of {KINDS}; any case, one or many.", metavar="KIND")
 ]
 Name = Annotated[str, typer.Argument(help="Its name.", metavar="NAME")]
-Client = Annotated[str, typer.Argument(help="The llm_client's name.", metavar="NAME")]
+Client = Annotated[
+    str,
+    typer.Argument(
+        help="The llm_client's name; its kind may stand before it.", metavar="KIND|NAME"
+    ),
+]
+BehindKind = Annotated[str, typer.Argument(hidden=True, metavar="NAME")]
 
 # The API names so many, and says how many more there are.
 UNNAMED = re.compile(r"and ([0-9]+) more")
@@ -262,14 +268,27 @@ def delete(
     output.say(str(answer.get("message") or "deleted"))
 
 
-DEPLOY_EPILOG = "[bold]Example[/bold]\n\n  parley deploy stackademy"
+DEPLOY_EPILOG = (
+    "[bold]Examples[/bold]\n\n  parley deploy stackademy\n\n  parley deploy LLMClient stackademy"
+)
 UNDEPLOY_EPILOG = "[bold]Example[/bold]\n\n  parley undeploy stackademy"
 
 
-def deploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> None:
+def _deployed(ctx: typer.Context, verb: str, first: str, second: str) -> Json:
+    """Deploy or undeploy what is named by a name, or by a kind and a name.
+
+    Only an LLMClient can be, which may be called Chatbot, too; that is for the API to say.
+    """
+    kind, name = (first, second) if second else ("LLMClient", first)
+    return api_of(ctx).of_kind(verb, kind, {"name": name})
+
+
+def deploy(
+    ctx: typer.Context, name: Client, second: BehindKind = "", json_: JsonOption = False
+) -> None:
     """Let an llm_client's own host answer, and show its addresses."""
     output = output_of(ctx)
-    answer = api_of(ctx).of_kind("deploy", "LLMClient", {"name": name})
+    answer = _deployed(ctx, "deploy", name, second)
     data = answer.get("data") or {}
     if json_:
         output.result(data)
@@ -288,10 +307,12 @@ def deploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> None:
         output.note(NO_DOMAIN)
 
 
-def undeploy(ctx: typer.Context, name: Client, json_: JsonOption = False) -> None:
+def undeploy(
+    ctx: typer.Context, name: Client, second: BehindKind = "", json_: JsonOption = False
+) -> None:
     """Let an llm_client's own host answer no more. The sandbox still does, with a key."""
     output = output_of(ctx)
-    answer = api_of(ctx).of_kind("undeploy", "LLMClient", {"name": name})
+    answer = _deployed(ctx, "undeploy", name, second)
     if json_:
         output.result(answer.get("data") or {})
     output.say(str(answer.get("message") or "undeployed"))
