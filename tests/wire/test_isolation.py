@@ -203,9 +203,12 @@ INSIDE = [
 
 
 def plain(reply: Any) -> tuple[int, str]:
-    """The answer without what is new in each of them: keys, ids of sessions, times."""
-    text = re.sub(r"[0-9a-f]{64}|ses_[0-9a-f]{40}|\d{4}-\d\d-\d\dT[\d:.]+Z|\d{13}", "*", reply.text)
-    return reply.status, text
+    """The answer without what is new in each of them: keys, ids and numbers of sessions, times."""
+    new = (
+        r'(?<="id":)\d+(?=,"thread_id":)'
+        r"|[0-9a-f]{64}|ses_[0-9a-f]{40}|\d{4}-\d\d-\d\dT[\d:.]+Z|\d{13}"
+    )
+    return reply.status, re.sub(new, "*", reply.text)
 
 
 def asked(twins: Twins, endpoint: Any, at: tuple[str, str, str], key: str, prompt: str) -> Any:
