@@ -271,7 +271,7 @@ def _answer(response: httpx.Response, target: Target) -> Json:
     status = response.status_code
     words = _refusal(response)
     error = error_of(status)(refused_key(words, target) if status == 401 else with_way_out(words))
-    error.status = status
+    error.status, error.parts = status, _parts(response)
     raise error
 
 
@@ -295,6 +295,13 @@ def _refusal(response: httpx.Response) -> str:
     if isinstance(words, dict):
         words = words.get("message") or words.get("description")
     return str(words) if words else f"HTTP {response.status_code} {response.reason_phrase}"
+
+
+def _parts(response: httpx.Response) -> tuple[str, ...]:
+    """What the API names one by one; nothing if it does not, or not in words."""
+    parts = (_body(response) or {}).get("errors")
+    found = parts if isinstance(parts, list) else []
+    return tuple(found) if all(isinstance(one, str) for one in found) else ()
 
 
 def _retry_after(response: httpx.Response) -> float:

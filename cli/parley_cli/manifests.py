@@ -153,9 +153,9 @@ def _part(source: Source) -> str:
 # --- what is wrong with them
 
 
-def problems_of(words: str, sources: Sequence[Source]) -> list[str]:
-    """What the API says of the whole, a problem to a line, said of the files that it is in."""
-    return [_in_file(line, sources) for line in words.splitlines()]
+def problems_of(told: Sequence[str], sources: Sequence[Source]) -> list[str]:
+    """The problems that the API finds in the whole, said of the files that they are in."""
+    return [_in_file(" ".join(problem.split()), sources) for problem in told]
 
 
 def _in_file(line: str, sources: Sequence[Source]) -> str:

@@ -25,6 +25,7 @@ class RealApi:
         self.client: Client
         self.calls: list[str] = []
         self.lose: Callable[[str], bool] = lambda _: False
+        self.refuse: dict[str, Any] = {}
         # One thread, for one call at a time: the world in memory is nobody's but its loop's.
         self._thread = ThreadPoolExecutor(1)
         self._thread.submit(self._make).result()
@@ -42,6 +43,8 @@ class RealApi:
         loop = asyncio.get_running_loop()
         sent = {name: request.headers[name] for name in HEADERS if name in request.headers}
         self.calls.append(f"{request.method} {request.path_qs}")
+        if self.refuse:
+            return web.json_response(self.refuse, status=400)
         event = http_event(request.method, request.path_qs, body, sent)
         reply = await loop.run_in_executor(self._thread, self._call, event)
         if self.lose(request.path):

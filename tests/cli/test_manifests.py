@@ -251,7 +251,7 @@ def test_a_document_of_the_whole_is_told_by_its_file(write):
     write("all/a.yaml", f"---{PLUGIN}---\n---{PLUGIN}")
     sources = read_sources([str(Path(write("all/b.yaml", CLIENT)).parent)]).found
     files = [source.name for source in sources]
-    assert problems_of("document 2: x\ndocument 3: y", sources) == [
+    assert problems_of(["document 2: x", "document 3: y"], sources) == [
         f"{files[0]}, document 2: x",
         f"{files[1]}: y",
     ]
@@ -301,6 +301,16 @@ def test_of_many_problems_the_last_line_counts_those_too_that_are_not_shown(run,
     lines = told(run("apply", "-f", "-", input=CLIENT.replace("    appName", f"{many}    appName")))
     assert lines[-1] == "error: 33 problems, of which 20 are shown; nothing was written"
     assert len(lines) == 21
+
+
+def test_problems_that_the_api_names_one_by_one_are_taken_as_they_are(run, write, real):
+    named = [f"spec.wrong{n}: there is\nno such field" for n in range(33)]
+    real.refuse = {"error": "\n".join([*named[:20], "and 13 more"]), "errors": named}
+    lines = told(run("apply", "-f", "-", input=PLUGIN))
+    assert lines[32] == "stdin (Plugin catalog): spec.wrong32: there is no such field"
+    assert lines[33:] == ["error: 33 problems; nothing was written"]
+    real.refuse["errors"] = [{"path": "spec"}]
+    assert told(run("apply", "-f", "-", input=PLUGIN))[-1].startswith("error: 53 problems")
 
 
 def test_programs_get_the_problems_as_a_list(run, write):

@@ -101,7 +101,8 @@ def _wrong(error: CliError, sources: Sequence[Source]) -> CliError:
     """What the API found wrong with the manifests, a problem to a line, and how many they are."""
     if error.status != 400:
         return error
-    problems = problems_of(str(error), sources)
+    # An API that does not name them one by one has a line for each in its text.
+    problems = problems_of(error.parts or str(error).splitlines(), sources)
     if "the key 'apiVersion' is there twice" in str(error):
         problems[-1] += "; several manifests in a file need a line `---` between them"
     if len(problems) == 1:
