@@ -58,5 +58,5 @@ async def test_an_answer_says_which_plugins_a_term_has_called_up_and_a_round_doe
     world.provider.scripts = [(Say("Let me see."), Ask((("calculator", "{}"),)))]
     await ask(world, "p0", "a gobstopper")
     kept = {m.part: m.meta for m in world.state.messages[ACCOUNT, "t"].values()}
-    assert [meta for meta in kept.values() if CALLED_UP in meta] == [{CALLED_UP: "1"}]
+    assert [meta[CALLED_UP] for meta in kept.values() if CALLED_UP in meta] == ["1"]
     assert len(kept) == 3

@@ -36,6 +36,9 @@ class ProviderEntry:
     description: str = ""
 
 
+# What is said of a model whose endpoint is no named provider's.
+COMPATIBLE = "openai-compatible"
+
 # Endpoints that need no Provider manifest: a secret of the same name is enough.
 BUILT_IN_PROVIDERS = tuple(
     ProviderEntry(name, base_url, secret=name)
@@ -76,6 +79,17 @@ class Catalogue:
         if not name:
             raise Invalid(f"the provider {provider} has no default model")
         return Model(f"{provider}/{name}", entry.base_url, name, secret=entry.secret)
+
+    def named(self, provider: str, model: Model) -> tuple[str, str]:
+        """Provider and model as people may be told: a named provider's model by its name there,
+        any other one by its id here, as that of whichever provider has its endpoint.
+        """
+        if provider:
+            return provider, model.provider_model
+        entries = (*self.providers, *BUILT_IN_PROVIDERS)
+        base_url = model.base_url.rstrip("/")
+        having = (entry.name for entry in entries if entry.base_url.rstrip("/") == base_url)
+        return next(having, COMPATIBLE), model.id
 
     def resolve(self, model_id: str) -> Model:
         """The model with this id, or the default one when it is empty; raises Invalid.

@@ -31,6 +31,10 @@ ANSWER = 1000
 
 # In the `meta` of an answer: the numbers of the plugins that its turn had for a term.
 CALLED_UP = "plugins"
+# And, of an answer of an llm_client: the model that gave it, and its provider; the latter only
+# if the model is the llm_client's own and not one that a plugin chose.
+MODEL = "model"
+PROVIDER = "provider"
 # In the `meta` of a question that was edited: the turn whose place it takes.
 REPLACES = "replaces"
 

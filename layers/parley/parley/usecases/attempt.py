@@ -120,6 +120,7 @@ class Attempt:
     deadline: float
     first_token_at: int = 0
     called_up: str = ""
+    model_meta: dict[str, str] = field(default_factory=dict)
     delivery: Delivery = field(init=False)
     _renewals: list["asyncio.Future[Prompt]"] = field(default_factory=list)
     _size: int = 0
@@ -252,6 +253,7 @@ class Attempt:
         self.delivery.open_with(message_frame(question))
         found = asking(setup, question, context, ports.clock.now())
         self.called_up = found.called_up
+        self.model_meta = setup.meta_of(found.request.model)
         name = found.request.model.secret
         api_key = await ports.secrets.secret(prompt.account, name) if name else ""
         return replace(found, request=replace(found.request, api_key=api_key))

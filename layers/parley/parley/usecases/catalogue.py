@@ -41,6 +41,10 @@ class Models:
                 pass
         return (await self.catalogue(account)).resolve(model_id)
 
+    def known(self, account: str) -> Catalogue | None:
+        """The catalogue, if it is remembered: for what is nice to know, and not worth a read."""
+        return self.remembered.get(account)
+
     async def catalogue(self, account: str) -> Catalogue:
         """The stored catalogue, read now."""
         found = await self.store.catalogue(account)

@@ -300,5 +300,5 @@ class Run:
             updated_at=now,
             finish_reason=finish_reason,
             partial=partial,
-            meta={CALLED_UP: attempt.called_up} if attempt.called_up else {},
+            meta=attempt.model_meta | ({CALLED_UP: attempt.called_up} if attempt.called_up else {}),
         )

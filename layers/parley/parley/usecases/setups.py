@@ -10,6 +10,7 @@ from parley.core.llm_client import LlmClient, client_of
 from parley.core.model import Catalogue, Model
 from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind, Resource
+from parley.core.thread import MODEL, PROVIDER
 from parley.ports import CatalogueStore, ResourceStore
 from parley.usecases.remembered import Remembered
 
@@ -44,6 +45,14 @@ class Setup:
         the budget leaves out was read for nothing, a second read costs more.
         """
         return PROMPT_PAGE if self.client is None else min(3 * self.budget.turns, CHAT_PAGE)
+
+    def meta_of(self, model: Model) -> dict[str, str]:
+        """What an answer of this model says of it: it may be one that a plugin chose."""
+        if self.client is None:
+            return {}
+        provider, name = self.catalogue.named(self.client.provider, model)
+        own = {PROVIDER: provider} if model.id == self.model.id else {}
+        return {MODEL: name} | own
 
     def model_named(self, name: str) -> Model:
         """The model that a plugin names: one of the llm_client's provider, or of the catalogue.

@@ -23,6 +23,7 @@ from parley.wire.smarter.history import (
     history_of,
     profile_of,
 )
+from parley.wire.smarter.naming import Naming, naming_of
 from parley.wire.smarter.session_keys import session_key_of
 from parley.wire.smarter.shapes import (
     API,
@@ -140,7 +141,7 @@ async def config_of(call: ChatCall, session: Session) -> ConfigAnswer:
         session_new=session.new,
         sandbox_mode=call.address.sandbox,
         debug_mode=False,
-        chatbot=_chatbot(call),
+        chatbot=_chatbot(call, naming_of(call, history.messages)),
         history=history_of(call, session, history),
         prompts=[prompt_state(prompt) for prompt in history.prompts],
         websocket=websocket_of(call, session),
@@ -167,7 +168,7 @@ def websocket_of(call: ChatCall, session: Session) -> Websocket:
     )
 
 
-def _chatbot(call: ChatCall) -> Chatbot:
+def _chatbot(call: ChatCall, naming: Naming) -> Chatbot:
     client, look = call.client, call.client.look
     profile = profile_of(client)
     ready = client.deployed and bool(call.api.chats.domain)
@@ -179,8 +180,8 @@ def _chatbot(call: ChatCall) -> Chatbot:
         description=client.description,
         version=client.version,
         deployed=client.deployed,
-        provider=client.provider,
-        default_model=client.model,
+        provider=naming.provider,
+        default_model=naming.model,
         default_temperature=client.temperature,
         default_max_tokens=client.max_tokens,
         default_system_role="",

@@ -9,9 +9,10 @@ from typing_extensions import TypedDict
 from parley.core.errors import Limited, ParleyError, TooLarge, TooManyOpenTurns
 from parley.core.events import prompt_state
 from parley.core.prompt import Prompt, Status, Usage
-from parley.core.thread import ToolCall
+from parley.core.thread import MODEL, ToolCall
 from parley.usecases.converse import Turned
 from parley.wire.http_calls import ChatCall
+from parley.wire.smarter.naming import naming_of
 from parley.wire.smarter.shapes import (
     API,
     ChatItem,
@@ -79,7 +80,10 @@ def body_of(
     calls = called(turned.rounds, prompt.turn)
     tools = [notice(f"tool_{one.id}", "smarter", used(one)) for one in calls]
     body = _completion(call, prompt, new[0]["content"], answer.finish_reason if answer else "stop")
-    body["metadata"] = _metadata(call, calls, turned.question.text if turned.question else text)
+    asked = turned.question.text if turned.question else text
+    if answer and (model := answer.meta.get(MODEL)):
+        body["model"] = model
+    body["metadata"] = _metadata(call, body["model"], calls, asked)
     body["smarter"] = _smarter(
         call, turned.session.key, [*tools, *new], calls=calls, prompt=prompt_state(prompt)
     )
@@ -105,7 +109,7 @@ def refused_body(call: ChatCall, key: str, text: str, error: ParleyError) -> tup
         words, status = TOO_LARGE, 413
     new = [notice("", "smarter_error", words)]
     body = _completion(call, None, words, "stop")
-    body["metadata"] = _metadata(call, [], text)
+    body["metadata"] = _metadata(call, body["model"], [], text)
     body["smarter"] = _smarter(call, key, new)
     if isinstance(error, Limited):
         body["smarter"]["limit"] = error.limit
@@ -130,7 +134,7 @@ def _completion(call: ChatCall, prompt: Prompt | None, text: str, finish_reason:
         "id": f"chatcmpl-{prompt.id}" if prompt and good else FAILED_ID,
         "object": "chat.completion",
         "created": (prompt.updated_at if prompt else call.api.chats.clock.now()) // 1000,
-        "model": call.client.model,
+        "model": naming_of(call).model,
         "choices": [
             {
                 "finish_reason": finish_reason or "stop",
@@ -162,10 +166,10 @@ def _usage(prompt: Prompt | None) -> Json:
     }
 
 
-def _metadata(call: ChatCall, calls: list[ToolCall], text: str) -> Json:
+def _metadata(call: ChatCall, model: str, calls: list[ToolCall], text: str) -> Json:
     return {
         "tool_calls": [_tool_call(call, one) for one in calls] or None,
-        "model": call.client.model,
+        "model": model,
         "temperature": call.client.temperature,
         "max_completion_tokens": call.client.max_tokens,
         "input_text": text,

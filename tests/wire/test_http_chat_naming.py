@@ -1,0 +1,124 @@
+"""Which provider and model a chat says that it has, where the manifest leaves it open."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from parley.core.model import Catalogue, Model, ProviderEntry
+from parley.core.resource import Kind
+from parley.usecases.catalogue import REMEMBER_SECONDS
+
+from tests.fakes.provider import Fail
+from tests.fakes.world import ACCOUNT
+from tests.wire.chat_client import CONFIG, ChatClient, told
+
+OPEN = {name: value for name, value in CONFIG.items() if name != "defaultModel"}
+HOUSE = ProviderEntry("house", "https://llm.example.com/v1", default_model="large")
+MODELS = (
+    Model("fast", "https://api.openai.com/v1/", "gpt-4o-mini", default=True),
+    Model("own", "https://elsewhere.example.com/v1", "mistral"),
+    Model("home", HOUSE.base_url, "small"),
+)
+
+
+@pytest.fixture
+def client() -> Iterator[ChatClient]:
+    made = ChatClient()
+    made.world.accounts.catalogues[ACCOUNT] = Catalogue(MODELS, (HOUSE,))
+    made.describe("stackademy", 1, config=OPEN)
+    yield made
+    made.close()
+
+
+def named(client: ChatClient, key: str = "") -> tuple[str, str]:
+    chatbot = client.at("POST", "/config/", {"session_key": key}).json["data"]["chatbot"]
+    return chatbot["provider"], chatbot["default_model"]
+
+
+def remember(client: ChatClient) -> None:
+    client.run(client.api.models.catalogue(ACCOUNT))
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ({}, ("openai", "fast")),
+        ({"defaultModel": "own"}, ("openai-compatible", "own")),
+        ({"defaultModel": "home"}, ("house", "home")),
+        ({"provider": "house"}, ("house", "large")),
+        ({"provider": "openai", "defaultModel": "gpt-5"}, ("openai", "gpt-5")),
+        ({"defaultModel": "gone"}, ("", "gone")),
+    ],
+)
+def test_a_remembered_catalogue_says_it(
+    client: ChatClient, config: dict[str, Any], wanted: tuple[str, str]
+) -> None:
+    client.describe("stackademy", 1, config=OPEN | config)
+    remember(client)
+    assert named(client) == wanted
+
+
+def test_without_one_nothing_is_read_for_it(client: ChatClient) -> None:
+    assert named(client) == ("", "")
+    remember(client)
+    client.run(client.world.clock.sleep(REMEMBER_SECONDS + 1))
+    assert named(client) == ("", "")
+
+
+def test_then_the_newest_answer_says_it(client: ChatClient) -> None:
+    key = client.opened()
+    client.answered(key, "hello")
+    client.world.provider.scripts.append([Fail(retryable=False)])
+    client.answered(key, "fails")
+    client.world.models.remembered.forget_all()
+    assert named(client, key) == ("openai", "fast")
+    assert named(client) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ({"defaultModel": "own"}, ("", "own")),
+        ({"provider": "house"}, ("house", "")),
+        ({"defaultModel": "fast"}, ("openai", "fast")),
+    ],
+)
+def test_but_not_one_of_another_manifest(
+    client: ChatClient, config: dict[str, Any], wanted: tuple[str, str]
+) -> None:
+    key = client.opened()
+    client.answered(key, "hello")
+    client.world.models.remembered.forget_all()
+    client.describe("stackademy", 1, config=OPEN | config)
+    assert named(client, key) == wanted
+
+
+def test_an_answer_names_the_model_that_gave_it(client: ChatClient) -> None:
+    key = client.opened()
+    body = client.answered(key, "hello")
+    assert (body["model"], body["metadata"]["model"]) == ("fast", "fast")
+    client.describe("stackademy", 1, config=OPEN | {"provider": "house"})
+    client.world.setups.remembered.forget_all()
+    body = client.answered(key, "hello again")
+    assert (body["model"], body["metadata"]["model"]) == ("large", "large")
+
+
+def test_a_model_that_a_plugin_chose_is_the_answers_and_not_the_chats(client: ChatClient) -> None:
+    spec = {
+        "selector": {"directive": "always"},
+        "prompt": {"systemRole": "Know the courses.", "model": "own"},
+        "data": {"description": "Courses.", "staticData": {"ai": "AI 101"}},
+    }
+    client.world.describe(Kind.PLUGIN, "courses", number=11, **spec)
+    key = client.opened()
+    assert client.answered(key, "hello")["model"] == "own"
+    client.world.models.remembered.forget_all()
+    assert named(client, key) == ("", "")
+
+
+def test_what_has_no_answer_names_what_would_answer(client: ChatClient) -> None:
+    key = client.opened()
+    assert told(client.say(key, "hello"))["model"] == ""
+    remember(client)
+    limited = told(client.say(key, "x" * 20_000))
+    assert (limited["model"], limited["metadata"]["model"]) == ("fast", "fast")
