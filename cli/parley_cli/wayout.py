@@ -10,6 +10,7 @@ WAYS: dict[str, str] = {
     "no such prompt": "`parley prompts list --all` lists those there are",
     "no such thread": "`parley threads list` lists those there are",
     "no such session": "`parley sessions list` lists those there are",
+    "no such llm_client": "`parley get llmclients` lists what there is",
     "no such key": "`parley keys list` lists those there are",
     "unknown modelId": "`parley models list` lists the catalogue",
     "the cursor is not one of this list": "--after takes what the same list said after `more:`",

@@ -67,6 +67,20 @@ def test_sessions_are_listed_newest_first_and_by_their_llm_client(run_real: Run,
     assert one in ok(run_real("sessions", "list", "--after", after)).stdout
 
 
+@pytest.mark.parametrize("call", [["list"], ["purge", "--older-than", "90d", "--yes"]])
+def test_a_misspelt_llm_client_is_not_found_rather_than_without_sessions(run_real: Run, call):
+    said(run_real, "One?")
+    refused = run_real("sessions", *call, "--llm-client", "stakademy")
+    words = "error: no such llm_client; `parley get llmclients` lists what there is\n"
+    assert (refused.exit_code, refused.stdout, refused.stderr) == (4, "", words)
+    told = run_real("sessions", *call, "--llm-client", "stakademy", "--json")
+    assert (told.exit_code, json.loads(told.stderr)["error"]) == (4, words[7:-1])
+    ok(run_real("sessions", *call, "--llm-client", "Stackademy"))  # in any case
+    assert (
+        "no sessions of other" in ok(run_real("sessions", "list", "--llm-client", "other")).stderr
+    )
+
+
 def test_a_session_is_shown_by_its_id_and_deleted_once_one_is_sure(run_real: Run):
     id_ = said(run_real, "Which courses?")
     shown = ok(run_real("sessions", "show", id_)).stdout

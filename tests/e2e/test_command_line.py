@@ -334,6 +334,8 @@ def test_sessions_are_listed_shown_deleted_and_purged(
     parley_admin(*purge, "0h", code=2)  # it asks, and there is nobody to answer
     assert parley_admin.json(*purge, "0h", "--yes")["deleted"] == 1
     assert "no sessions" in parley_admin("sessions", "list", "--llm-client", word).err
+    misspelt = parley_admin("sessions", "list", "--llm-client", f"{word}x", code=4).err
+    assert "parley get llmclients" in misspelt
 
 
 def test_operators_make_accounts_and_verify_hosts(parley_admin: Parley, word: str) -> None:
