@@ -393,6 +393,8 @@ def test_files_without_their_option_are_told_how_to_be_named(run, words, said):
 def test_what_was_meant_is_said_of_what_is_no_manifest(run, write):
     empty = run("apply", "-f", write("empty.yaml", "\n"))
     assert (empty.exit_code, "empty.yaml is empty" in " ".join(empty.stderr.split())) == (2, True)
+    nothing = run("apply", "-f", "-", input="")
+    assert (nothing.exit_code, nothing.stderr) == (2, "error: stdin is empty\n")
     models = run("apply", "-f", write("models.yaml", "# all\n\nmodels:\n  - id: a\n"))
     assert (models.exit_code, "parley models apply -f" in models.stderr) == (2, True)
     together = run("apply", "-f", write("one.yaml", PLUGIN + CLIENT))
