@@ -219,7 +219,7 @@ def test_an_admin_follows_and_cancels_what_is_the_accounts(stage: Stage) -> None
         ({"action": SECRET + " !"}, "action must be one of", {}),
         ({"action": ["subscribe"]}, "action must be one of", {}),
         ({"action": "dance", "threadId": "t"}, "one of", {"action": "dance", "threadId": "t"}),
-        ({"action": "subscribe"}, "threadId: Field required", {"action": "subscribe"}),
+        ({"action": "subscribe"}, "threadId: must be given", {"action": "subscribe"}),
         ({"action": "subscribe", "threadId": 7}, "threadId: ", {"action": "subscribe"}),
         ({"action": "subscribe", "threadId": f"{SECRET} x"}, "threadId: ", {"action": "subscribe"}),
         ({"action": "cancel", "promptId": "t" * 129}, "promptId: ", {"action": "cancel"}),

@@ -5,6 +5,7 @@ caller learns that it happened, and the log learns its type: an exception's text
 quote a prompt or a provider (I9).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -29,8 +30,10 @@ from parley.core.errors import (
 
 RETRY_SECONDS = 1
 FIELDS_NAMED = 5
-# What pydantic says of the length of a list or mapping, and nobody else understands.
-AFTER = " after validation"
+# What pydantic says besides what is expected, and nobody else understands.
+NOISE = re.compile(r"^Value error, | after validation|, unable to parse string as .*")
+SUBJECT = re.compile(r"^(Input|String|List|Dictionary) should ")
+WORDS = {"missing": "must be given", "model_attributes_type": "must be an object"}
 
 
 class MethodNotAllowed(ParleyError):
@@ -116,6 +119,10 @@ def wrong_fields(problems: Sequence[Any]) -> Refusal:
         path = ".".join(to_camel(field) if where == "path" else str(field) for field in fields)
         if not path:
             return Refusal(400, "Invalid JSON")  # the body is missing: the contract's words
-        told = problem["msg"].replace(AFTER, "")
-        lines.append(f"{path}: {told}")
+        lines.append(f"{path}: {expected(problem['type'], problem['msg'])}")
     return Refusal(400, "; ".join(lines))
+
+
+def expected(kind: str, message: str) -> str:
+    """What pydantic says of a field, as people do: what it must be."""
+    return WORDS.get(kind) or SUBJECT.sub("must ", NOISE.sub("", message))

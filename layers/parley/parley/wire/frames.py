@@ -18,6 +18,7 @@ from parley.core.events import FRAME_BYTES
 from parley.core.policy import OPEN_TURNS_CAP
 from parley.core.prompt import Status
 from parley.core.thread import Role
+from parley.wire.errors import expected
 
 Id = Annotated[str, StringConstraints(pattern=f"^{ID_PATTERN.pattern}$")]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
@@ -300,4 +301,4 @@ def _echo(value: dict[str, Any]) -> dict[str, str]:
 def _said(problem: ErrorDetails) -> str:
     """The field and the rule. Keys of `known` are the client's, so only their field is named."""
     field = next((str(part) for part in problem["loc"][1:2]), "frame")
-    return f"{field}: {problem['msg']}"
+    return f"{field}: {expected(problem['type'], problem['msg'])}"

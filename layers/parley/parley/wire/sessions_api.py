@@ -8,7 +8,6 @@ from typing_extensions import TypedDict
 
 from parley.core.errors import Forbidden, Invalid, NotFound, TooLarge
 from parley.core.prompt import Prompt
-from parley.core.session import SESSION_ID
 from parley.core.thread import Thread
 from parley.usecases.clients import UNKNOWN
 from parley.wire.http_calls import Call, Endpoint
@@ -19,7 +18,8 @@ PAGE_CAP = 100
 DAY_MS = 24 * 60 * 60 * 1000
 DAYS_CAP = 36_500
 
-SessionId = Annotated[str, Path(pattern=f"^{SESSION_ID.pattern}$")]
+# Whatever has another form is no session's id, and is told as one that nobody has.
+SessionId = Annotated[str, Path(description="`ses_` and 40 hexadecimal digits; never the key.")]
 Name = Annotated[str, Query(max_length=63, description="An llm_client; by default all of them.")]
 After = Annotated[str, Query(max_length=1024, description="`after` of the page before.")]
 

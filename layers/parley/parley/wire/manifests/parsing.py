@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from parley.core.errors import Invalid
 from parley.core.manifest import API_VERSION, FIRST_VERSION, MASK, Manifest, ManifestKind, told
-from parley.wire.errors import AFTER
+from parley.wire.errors import expected
 from parley.wire.manifests.kinds import DOCUMENTS, Document
 from parley.wire.manifests.reading import documents
 
@@ -99,7 +99,6 @@ def _unknown_kind(kind: Any) -> str:
 # --- what is wrong -------------------------------------------------------------------------
 
 WORDS = {
-    "missing": "must be given",
     "string_type": "must be a text",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
@@ -118,18 +117,11 @@ def _problem(model: type[Document], error: Any) -> str:
         return f"{path}: {_unknown_field(model, location)}"
     if error["input"] is None and kind != "missing":
         return f"{path}: must not be null"
-    words = WORDS.get(kind) or _plain(error["msg"])
+    words = WORDS.get(kind) or expected(kind, error["msg"])
     if kind == "value_error" and OF_SEVERAL.match(words):
         # A rule of several fields is told by the part that has them; it says which one.
         return f"{path}.{words}" if path else words
     return f"{path}: {words}"
-
-
-def _plain(message: str) -> str:
-    text = message.removeprefix("Value error, ").replace(AFTER, "")
-    for subject in ("Input", "String", "List", "Dictionary"):
-        text = text.replace(f"{subject} should", "must", 1)
-    return text
 
 
 def _unknown_field(model: type[Document], location: tuple[str | int, ...]) -> str:
