@@ -137,8 +137,7 @@ def too_large(call: ChatCall) -> ChatAnswer:
 
     Nothing but its page can make it smaller, and there a refusal would not be seen.
     """
-    query = (call.request.event.get("queryStringParameters") or {}).get("session_key", "")
-    sent = session_key_of(call, query)
+    sent = session_key_of(call, call.request.query.get("session_key", ""))
     key = sent if SESSION_KEY.fullmatch(sent) else ""
     return refused(call, key, "", TooLarge("the conversation is too large"))
 
