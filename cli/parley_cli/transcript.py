@@ -20,7 +20,8 @@ def write_transcript(
 
     A round of tool calls is a line for each call. The text before them is part of the
     turn's answer: it is written with the round only where there is no answer. What is to
-    be said in place of an answer is in `unanswered`, by turn.
+    be said in place of an answer is in `unanswered`, by turn. Below half an answer it says
+    that it was stopped.
     """
     answered = {_turn(one) for one in messages if one.get("role") == "assistant"}
     replaced = {int(one.get("replaces") or 0) for one in messages}
@@ -34,6 +35,8 @@ def write_transcript(
             output.write(f"{text}\n" if text or not calls else "")
         for call in calls:
             output.say(f"· {tool_line(call)}", "dim")
+        if message.get("partial"):
+            output.say("· stopped", "dim")
         turn = _turn(message)
         if turn in unanswered and turn not in answered and turn != _turn(following):
             output.say(f"· {unanswered[turn]}", "dim")

@@ -132,6 +132,15 @@ def test_it_says_how_every_such_question_stands(
     assert shown.splitlines()[-1] == line.format(prompt.id)
 
 
+def test_half_an_answer_is_not_shown_as_a_whole_one(run_real: Run, real: RealApi):
+    id_ = said(run_real, "One?")
+    messages = real.client.world.state.messages[ACCOUNT, id_]
+    assert "stopped" not in ok(run_real("sessions", "show", id_)).stdout
+    messages[1, ANSWER] = replace(messages[1, ANSWER], partial=True)
+    for whose in ("sessions", "threads"):
+        assert ok(run_real(whose, "show", id_)).stdout.endswith("An answer.\n· stopped\n")
+
+
 def prompts_of(real: RealApi) -> list[Prompt]:
     return list(real.client.world.state.prompts.values())
 

@@ -338,6 +338,24 @@ def test_sessions_are_listed_shown_deleted_and_purged(
     assert "parley get llmclients" in misspelt
 
 
+def test_a_session_says_why_a_question_has_no_answer(
+    parley: Parley, parley_admin: Parley, model: Model, word: str
+) -> None:
+    plugin, client = manifests(word)
+    parley_admin("apply", "-f", "-", stdin=f"{plugin}---\n{client}")
+    model.told(word, fail={"status": 400, "message": f"no {word}"})
+    parley("chat", word, "-m", f"why {word}", code=1)
+
+    [session] = parley_admin.json("sessions", "list", "--llm-client", word)["sessions"]
+    found = parley_admin.json("sessions", "show", session["id"])
+    [prompt] = found["prompts"]
+    shown = parley_admin("sessions", "show", session["id"]).out.splitlines()
+    assert shown[-2] == f"why {word}"
+    assert shown[-1].startswith("· failed: ")
+    assert f"no {word}" in shown[-1]
+    assert shown[-1].endswith(f" (parley prompts show {prompt['id']})")
+
+
 def test_operators_make_accounts_and_verify_hosts(parley_admin: Parley, word: str) -> None:
     at = ("--stack", parley_admin.stack.stack_name)
 
