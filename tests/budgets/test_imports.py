@@ -23,7 +23,7 @@ TOLERANCE = 0.03
 
 # Modules that a function's import adds, its own and the standard library's not counted: of the
 # latter every version of Python has others.
-FIGURES = {"api": 476, "runner": 915, "socket": 355, "sweeper": 347}
+FIGURES = {"api": 475, "runner": 919, "socket": 352, "sweeper": 344}
 
 # What only a provider's call needs.
 PROVIDER = {"openai", "httpx2", "httpcore2", "anyio", "h11", "jiter", "sniffio", "truststore"}
@@ -113,6 +113,8 @@ def test_an_engine_is_not_loaded_with_another_s_use_cases() -> None:
     assert not {name for name in of_function("sweeper") if name.startswith("parley.wire")}
     for name in ("runner", "socket", "sweeper"):
         assert not {"parley.core.manifest", "parley.wire.http_calls"} & set(of_function(name))
+    for name in ("api", "socket", "sweeper"):
+        assert "parley.usecases.attempt" not in of_function(name)
 
 
 def test_the_domain_loads_nothing_third_party() -> None:

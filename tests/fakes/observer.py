@@ -1,7 +1,8 @@
 """An observer for tests that do not look at what is told."""
 
 from parley.core.prompt import OpenTurn, Prompt
-from parley.usecases.attempt import Attempt, Verdict
+from parley.usecases.attempt import Attempt
+from parley.usecases.verdicts import Verdict
 
 
 class Silent:

@@ -8,7 +8,7 @@ import pytest
 from parley.core.prompt import Attempt, OpenTurn, Outcome, Prompt, Status
 from parley.core.thread import ToolCall
 from parley.observability import CallsObserver, PromptsObserver, metrics, unexpected, waited
-from parley.usecases.attempt import Answered, Round
+from parley.usecases.verdicts import Answered, Round
 
 from tests.functions.stage import Told
 

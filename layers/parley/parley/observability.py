@@ -20,9 +20,10 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from parley.core.prompt import OpenTurn, Outcome, Prompt
-from parley.usecases import attempt as attempts
+from parley.usecases import verdicts
 
 if TYPE_CHECKING:
+    from parley.usecases.attempt import Attempt
     from parley.wire.http_calls import Answered
 
 # One per stack, or two stacks of an AWS account would add up to one set of figures.
@@ -118,7 +119,7 @@ class PromptsObserver:
         logger.info("claimed", extra=_keys(prompt) | {"queue_delay_ms": delay})
 
     def attempted(
-        self, prompt: Prompt, attempt: attempts.Attempt, verdict: attempts.Verdict, now: int
+        self, prompt: Prompt, attempt: "Attempt", verdict: verdicts.Verdict, now: int
     ) -> None:
         keys = _keys(prompt) | {
             "verdict": type(verdict).__name__,
@@ -128,14 +129,14 @@ class PromptsObserver:
             first = attempt.first_token_at - prompt.last_run
             metrics.add_metric("TimeToFirstToken", MetricUnit.Milliseconds, first)
             keys["first_token_ms"] = first
-        if isinstance(verdict, attempts.Failed):
+        if isinstance(verdict, verdicts.Failed):
             keys["reason"] = verdict.failure.reason
             _count_failed(verdict.failure.reason)
-        if isinstance(verdict, attempts.Answered) and verdict.usage is not None:
+        if isinstance(verdict, verdicts.Answered) and verdict.usage is not None:
             usage = verdict.usage
             metrics.add_metric("PromptTokens", MetricUnit.Count, usage.prompt_tokens)
             metrics.add_metric("CompletionTokens", MetricUnit.Count, usage.completion_tokens)
-        if isinstance(verdict, attempts.Answered) and verdict.rounds:
+        if isinstance(verdict, verdicts.Answered) and verdict.rounds:
             calls = [call for one in verdict.rounds for call in one.calls]
             keys["tool_rounds"] = len(verdict.rounds)
             keys["tool_calls"] = len(calls)

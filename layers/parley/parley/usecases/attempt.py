@@ -38,46 +38,15 @@ from parley.usecases.asking import Asking, asking, round_spoken
 from parley.usecases.delivery import Delivery
 from parley.usecases.observing import Observer
 from parley.usecases.setups import Setup, Setups
+from parley.usecases.verdicts import (
+    Answered,
+    CancelAsked,
+    Failed,
+    LeaseLost,
+    Round,
+    Verdict,
+)
 from parley.usecases.waiting import every, stop
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """A round of calls, numbered from 1, with what the model said when it asked for them."""
-
-    number: int
-    text: str
-    calls: tuple[ToolCall, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The provider gave a whole answer."""
-
-    text: str
-    finish_reason: str
-    usage: Usage | None
-    rounds: tuple[Round, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The provider did not, or Parley could not ask it."""
-
-    failure: ProviderFailed
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
-    """Somebody asked the attempt to cancel itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseLost:
-    """The attempt has no right to write any more."""
-
-
-Verdict = Answered | Failed | CancelAsked | LeaseLost
 
 RENEW_AGAIN_SECONDS = 0.5
 # The rounds of a turn are written in one transaction of 4 MB at most, each an item.

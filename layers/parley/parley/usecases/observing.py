@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 from parley.core.prompt import OpenTurn, Prompt
 
 if TYPE_CHECKING:
-    from parley.usecases.attempt import Attempt, Verdict
+    from parley.usecases.attempt import Attempt
+    from parley.usecases.verdicts import Verdict
 
 
 class Observer(Protocol):

@@ -25,18 +25,10 @@ from parley.core.thread import (
     round_id,
 )
 from parley.ports import DeadLetter, DeadLetters, Ids, WakeUp
-from parley.usecases.attempt import (
-    Answered,
-    Attempt,
-    AttemptPorts,
-    CancelAsked,
-    Failed,
-    LeaseLost,
-    Round,
-    Verdict,
-)
+from parley.usecases.attempt import Attempt, AttemptPorts
 from parley.usecases.ending import Ending
 from parley.usecases.observing import Observer
+from parley.usecases.verdicts import Answered, CancelAsked, Failed, LeaseLost, Round, Verdict
 from parley.usecases.waiting import every
 
 T = TypeVar("T")
