@@ -296,11 +296,18 @@ def test_a_single_problem_is_the_error(run, write):
     assert line.startswith(f"error: {file} (LLMClient academy): spec.config.appNaem: there is no")
 
 
-def test_of_many_problems_the_last_line_counts_those_too_that_are_not_shown(run, write):
+def test_many_problems_are_told_one_by_one(run, write):
     many = "".join(f"    wrong{n}: 1\n" for n in range(33))
     lines = told(run("apply", "-f", "-", input=CLIENT.replace("    appName", f"{many}    appName")))
-    assert lines[-1] == "error: 33 problems, of which 20 are shown; nothing was written"
-    assert len(lines) == 21
+    assert lines[-1] == "error: 33 problems; nothing was written"
+    assert len(lines) == 34
+
+
+def test_of_very_many_problems_the_last_line_counts_those_too_that_are_not_shown(run, write):
+    many = "".join(f"    wrong{n}: 1\n" for n in range(1033))
+    lines = told(run("apply", "-f", "-", input=CLIENT.replace("    appName", f"{many}    appName")))
+    assert lines[-1] == "error: 1033 problems, of which 1000 are shown; nothing was written"
+    assert len(lines) == 1001
 
 
 def test_problems_that_the_api_names_one_by_one_are_taken_as_they_are(run, write, real):

@@ -166,6 +166,22 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     assert client.world.resources.stored == {}
 
 
+def test_every_problem_is_listed_for_programs(client: Client) -> None:
+    described = [manifest("LLMClient", f"c{n}", {"plugins": [f"p{n}"]}) for n in range(25)]
+    reply = cli(client, "apply?dry_run=1", described)
+    assert reply.status == 400
+    lines = reply.json["error"].splitlines()
+    assert (len(lines), lines[-1]) == (21, "and 5 more")
+    assert reply.json["errors"][:20] == lines[:20]
+    assert len(reply.json["errors"]) == 25
+    one = cli(client, "apply", manifest("LLMClient", "c", {"x": 1})).json
+    assert one == {"error": one["error"], "errors": [one["error"]]}
+    many = {"config": {f"x{n}": 1 for n in range(1100)}}
+    listed = cli(client, "apply", manifest("LLMClient", "c", many)).json["errors"]
+    assert (len(listed), listed[1000:]) == (1001, ["and 100 more"])
+    assert "errors" not in cli(client, "apply", "a: [").json
+
+
 def test_an_api_key_is_shown_in_the_answer_that_makes_it(client: Client) -> None:
     apply(client, PLAIN)
     spec = {"role": "client", "llmClient": "plain"}

@@ -4,6 +4,8 @@ Errors that a caller can act on are types here; `wire` has one table from these
 types to HTTP status codes. Anything else propagates and is a bug or an outage.
 """
 
+from collections.abc import Sequence
+
 
 class ParleyError(Exception):
     """Base of every error whose message may be shown to the caller."""
@@ -15,6 +17,14 @@ class Invalid(ParleyError):
 
 class TooLarge(Invalid):
     """The text is larger than a message may be."""
+
+
+class WrongManifests(Invalid):
+    """Manifests that cannot be applied. The message tells the first `problems`, a line each."""
+
+    def __init__(self, text: str, problems: Sequence[str]) -> None:
+        super().__init__(text)
+        self.problems = tuple(problems)
 
 
 class Unauthenticated(ParleyError):

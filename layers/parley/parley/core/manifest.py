@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from parley.core.errors import NotFound
+from parley.core.errors import NotFound, WrongManifests
 from parley.core.resource import Kind, Resource
 
 API_VERSION = "smarter.sh/v1"
@@ -39,14 +39,21 @@ STORED_AS_RESOURCE = {
 OLDER_NAMES = {"chatbot": ManifestKind.LLM_CLIENT}
 
 
+# So many are told in the text of a refusal, so many are listed for programs.
 PROBLEMS_NAMED = 20
+PROBLEMS_LISTED = 1000
 
 
-def told(problems: Sequence[str]) -> str:
-    """Problems in one text, each on a line of its own; not all of them if they are many."""
-    more = len(problems) - PROBLEMS_NAMED
-    named = [" ".join(problem.split()) for problem in problems[:PROBLEMS_NAMED]]
-    return "\n".join([*named, *([f"and {more} more"] if more > 0 else [])])
+def refused(problems: Sequence[str]) -> WrongManifests:
+    """The error of these problems, each of which is one line and begins with its path."""
+    lines = _first(problems, PROBLEMS_NAMED)
+    return WrongManifests("\n".join(lines), _first(problems, PROBLEMS_LISTED))
+
+
+def _first(problems: Sequence[str], cap: int) -> list[str]:
+    more = len(problems) - cap
+    lines = [" ".join(problem.split()) for problem in problems[:cap]]
+    return [*lines, f"and {more} more"] if more > 0 else lines
 
 
 def kind_named(word: str) -> ManifestKind:

@@ -7,7 +7,7 @@ from parley.core.access import Principal
 from parley.core.address import ClientRef
 from parley.core.errors import Busy, Conflict, Invalid, NotFound, TransitionRefused
 from parley.core.llm_client import LlmClient, client_of
-from parley.core.manifest import DEFAULTS, METADATA, Manifest, ManifestKind, differences, told
+from parley.core.manifest import DEFAULTS, METADATA, Manifest, ManifestKind, differences, refused
 from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind
 from parley.ports import Clock, Page, ResourceStore, SecretStore
@@ -112,7 +112,7 @@ class Manifests:
             problems += [f"{where}{problem}" for problem in wrong]
             planned.append(one)
         if problems:
-            raise Invalid(told(problems))
+            raise refused(problems)
         planned = [
             replace(one, notes=(*one.notes, *await draft.lacks(one.after))) for one in planned
         ]

@@ -26,6 +26,7 @@ from parley.core.errors import (
     TooManyOpenTurns,
     Unauthenticated,
     Unavailable,
+    WrongManifests,
 )
 
 RETRY_SECONDS = 1
@@ -80,6 +81,12 @@ class Refusal:
     status: int
     text: str
     headers: dict[str, str] = field(default_factory=dict)
+    errors: Sequence[str] = ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """`error` is for people; `errors` are all of it, where there may be several."""
+        return {"error": self.text} | ({"errors": list(self.errors)} if self.errors else {})
 
 
 INTERNAL = Refusal(500, "internal error")
@@ -95,7 +102,8 @@ def refusal_of(error: Exception) -> Refusal:
     status = status_of(type(error))
     if status == INTERNAL.status:
         return INTERNAL
-    return Refusal(status, str(error), _headers(error, status))
+    problems = error.problems if isinstance(error, WrongManifests) else ()
+    return Refusal(status, str(error), _headers(error, status), problems)
 
 
 def _headers(error: Exception, status: int) -> dict[str, str]:

@@ -259,7 +259,7 @@ class Http:
             self._observer.failed(error)
         return {
             "statusCode": refusal.status,
-            "body": json.dumps({"error": refusal.text}),
+            "body": json.dumps(refusal.body),
             "headers": {"Content-Type": "application/json", **refusal.headers},
         }
 

@@ -78,7 +78,14 @@ ERROR_SCHEMA = {
     "type": "object",
     "title": "Error",
     "description": "A refusal.",
-    "properties": {"error": {"type": "string"}},
+    "properties": {
+        "error": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Of manifests: every problem, with its document and path.",
+        },
+    },
     "required": ["error"],
 }
 NAMED_HOST = {

@@ -8,8 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from parley.core.errors import Invalid
-from parley.core.manifest import API_VERSION, FIRST_VERSION, MASK, Manifest, ManifestKind, told
+from parley.core.manifest import API_VERSION, FIRST_VERSION, MASK, Manifest, ManifestKind, refused
 from parley.wire.errors import expected
 from parley.wire.manifests.kinds import DOCUMENTS, Document
 from parley.wire.manifests.reading import documents
@@ -40,7 +39,7 @@ def parsed(text: str, *, local_providers: bool) -> list[Manifest]:
             where = _place(number, document) if len(found) > 1 else ""
             problems += [f"{where}{problem}" for problem in error.problems]
     if problems:
-        raise Invalid(told(problems))
+        raise refused(problems)
     return manifests
 
 
