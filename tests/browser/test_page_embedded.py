@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import FrameLocator, expect
+from playwright.sync_api import FrameLocator, Locator, expect
 
 from tests.browser import ui_chat
 from tests.browser.component import Component
@@ -19,7 +19,7 @@ MANIFEST = """\
 apiVersion: smarter.sh/v1
 kind: LLMClient
 metadata:
-  name: embedded
+  name: {name}
   description: A client that a shop has on its site.
   version: 0.1.0
 spec:
@@ -28,6 +28,16 @@ spec:
     appName: The shop's assistant
     appWelcomeMessage: What are you looking for?
   allowedOrigins: ["https://shop.test:{port}"]
+"""
+KEY = """\
+apiVersion: smarter.sh/v1
+kind: ApiKey
+metadata:
+  name: embedded-page
+  description: The key that is attached to the client for those who have one.
+spec:
+  role: user
+---
 """
 PAGE = """\
 <!doctype html>
@@ -43,6 +53,46 @@ SCRIPT = '<script src="{url}embed.js" async></script>'
 LEFT = '<script src="{url}embed.js" data-position="left" data-title="Ask us" async></script>'
 OPEN = '<script src="{url}embed.js" data-open async></script>'
 TAGS = {"frame": FRAME, "script": SCRIPT, "left": LEFT, "open": OPEN}
+# What another window in the shop's page tries: to be taken for the page around the chat by each
+# frame that waits for it, and for the chat by the page around.
+SPY = """\
+<script>
+const heard = [];
+const lasting = JSON.stringify({"parley:owner:/": "1/x"});
+// But for what the other one of its kind says.
+const hears = ({ data }) => data?.lasting === lasting || heard.push(data);
+addEventListener("message", hears);
+function attempt() {
+  parent.postMessage("parley:ready", "*");
+  for (let index = 0; index < parent.length; index += 1) {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = hears;
+    const texts = { parley: "kept", lasting, tab: lasting };
+    if (parent[index] !== window) parent[index].postMessage(texts, "*", [port2]);
+  }
+}
+setInterval(attempt, 20);
+</script>
+"""
+SPIES = """\
+<iframe src="https://elsewhere.test:{port}/spy.html" title="spy"></iframe>
+<iframe src="https://shop.test:{port}/spy.html" title="spy"></iframe>
+"""
+WAITING = '<iframe src="{url}" name="parley-held" width="420" height="560" title="Chat"></iframe>'
+# Answers what it is asked, after whoever else has answered it.
+ECHO = """\
+<script>
+const answer = ({ data, source }) => data === "echo?" && source.postMessage("echo", "*");
+addEventListener("message", answer);
+</script>
+"""
+CURIOUS = """\
+<script>
+const heard = [];
+addEventListener("message", (event) => heard.push(event.data));
+for (const said of ["parley:ready", "echo?"]) parent.postMessage(said, "*");
+</script>
+"""
 # The shop's certificate is nobody's.
 VISITOR: dict[str, Any] = {
     "viewport": {"width": 800, "height": 700},
@@ -64,11 +114,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]
 def embedded(stack: Stack, shop: tuple[Path, int]) -> Iterator[LlmClient]:
     """A client that https://shop.test may show, with pages there that do."""
     directory, port = shop
-    with applied(stack, directory, "embedded", MANIFEST.format(port=port)) as client:
-        for name, how in TAGS.items():
-            content = PAGE.format(embedded=how.format(url=client.url))
-            (directory / f"{name}.html").write_text(content)
+    with applied(stack, directory, "embedded", manifest("embedded", port)) as client:
+        spies = SPIES.format(port=port)
+        pages = {name: how.format(url=client.url) for name, how in TAGS.items()}
+        pages["spied"] = pages["script"] + spies
+        pages["spied-frame"] = WAITING.format(url=client.url) + spies
+        pages["echoing"] = ECHO + pages["script"]
+        for name, how in pages.items():
+            (directory / f"{name}.html").write_text(PAGE.format(embedded=how))
+        (directory / "spy.html").write_text(SPY)
+        (directory / "curious.html").write_text(CURIOUS)
         yield client
+
+
+def manifest(name: str, port: int) -> str:
+    return MANIFEST.format(name=name, port=port)
 
 
 @pytest.fixture
@@ -168,6 +228,149 @@ def test_a_page_that_is_shown_is_not_apologised_for(open_window: OpenWindow, por
     expect(window.page.get_by_text("The chat cannot be shown here")).to_be_hidden()
 
 
+def test_a_visitor_who_goes_on_finds_the_conversation_where_it_was(
+    open_window: OpenWindow, port: int, embedded: LlmClient, word: str
+) -> None:
+    window = open_window(f"https://shop.test:{port}/script.html", **VISITOR)
+    chat = window.page.frame_locator("iframe")
+    window.page.get_by_role("button").click()
+    ask(chat, f"What is {word}?")
+
+    window.page.reload()
+    window.page.get_by_role("button").click()
+    expect(said(chat, word)).to_be_visible()
+    # Another page, and another tab of the same visitor.
+    window.page.goto(f"https://shop.test:{port}/open.html")
+    expect(said(chat, word)).to_be_visible()
+    tab = open_window(f"https://shop.test:{port}/open.html", context=window.page.context)
+    expect(said(tab.page.frame_locator("iframe"), word)).to_be_visible()
+
+    # The site keeps it, and nothing else; the frame has no storage in which to.
+    assert window.page.evaluate("Object.keys(localStorage)") == [f"parley:{embedded.origin}"]
+    assert window.page.evaluate("sessionStorage.length") == 0
+
+
+def test_what_one_tab_of_a_site_keeps_the_other_does_not_lose(
+    open_window: OpenWindow, port: int, embedded: LlmClient, word: str
+) -> None:
+    one = open_window(f"https://shop.test:{port}/open.html", **VISITOR)
+    chat = one.page.frame_locator("iframe")
+    expect(chat.get_by_test_id("composer")).to_be_enabled()
+    two = open_window(f"https://shop.test:{port}/open.html", context=one.page.context)
+    other = two.page.frame_locator("iframe")
+    expect(other.get_by_test_id("composer")).to_be_enabled()
+    ask(other, f"The first {word}")
+
+    # Both tabs have begun with the same one.
+    expect(said(chat, f"The first {word}")).to_be_visible()
+    chat.get_by_test_id("new-chat").click()
+    expect(chat.get_by_test_id("message")).to_have_count(0)
+    ask(chat, f"The second {word}")
+
+    one.page.reload()
+    expect(chat.get_by_test_id("composer")).to_be_enabled()
+    chat.get_by_test_id("menu").click()
+    titles = chat.get_by_test_id("session-title")
+    expect(titles).to_have_text([f"The second {word}", f"The first {word}"])
+
+
+def test_two_llm_clients_of_one_site_keep_their_own(
+    open_window: OpenWindow,
+    stack: Stack,
+    shop: tuple[Path, int],
+    embedded: LlmClient,
+    word: str,
+) -> None:
+    directory, port = shop
+    with applied(stack, directory, "second", manifest("second", port)) as second:
+        tags = SCRIPT.format(url=embedded.url) + LEFT.format(url=second.url)
+        (directory / "both.html").write_text(PAGE.format(embedded=tags))
+        window = open_window(f"https://shop.test:{port}/both.html", **VISITOR)
+        for name in ("Chat", "Ask us"):
+            window.page.get_by_role("button", name=name, exact=True).click()
+            ask(window.page.frame_locator(f"iframe[title='{name}']"), f"{name} for {word}?")
+            window.page.get_by_role("button", name=f"Close: {name}").click()
+
+        window.page.reload()
+
+        for name in ("Chat", "Ask us"):
+            chat = window.page.frame_locator(f"iframe[title='{name}']")
+            window.page.get_by_role("button", name=name, exact=True).click()
+            expect(said(chat, f"{name} for {word}?")).to_be_visible()
+            expect(said(chat)).to_have_count(1)
+            window.page.get_by_role("button", name=f"Close: {name}").click()
+
+
+def test_a_key_is_asked_for_once_in_a_tab_and_not_in_another(
+    open_window: OpenWindow, stack: Stack, shop: tuple[Path, int], word: str
+) -> None:
+    directory, port = shop
+    private = KEY + manifest("guarded", port) + "  apiKey: embedded-page\n"
+    with applied(stack, directory, "guarded", private) as client:
+        (directory / "guarded.html").write_text(PAGE.format(embedded=OPEN.format(url=client.url)))
+        window = open_window(f"https://shop.test:{port}/guarded.html", **VISITOR)
+        window.expect_trouble(r"Failed to load resource.*40[13]")
+        chat = window.page.frame_locator("iframe")
+        chat.get_by_test_id("key-form").get_by_label("Key").fill(stack.user_key)
+        chat.get_by_test_id("key-form").get_by_role("button").click()
+        ask(chat, f"What is {word}?")
+
+        window.page.reload()
+        expect(said(chat, word)).to_be_visible()
+
+        other = open_window(window.page.url, context=window.page.context)
+        other.expect_trouble(r"Failed to load resource.*40[13]")
+        form = other.page.frame_locator("iframe").get_by_test_id("key-form")
+        expect(form).to_be_visible()
+
+
+def test_another_window_in_the_page_neither_gets_nor_brings_a_key(
+    open_window: OpenWindow, port: int, embedded: LlmClient, word: str
+) -> None:
+    window = open_window(f"https://shop.test:{port}/spied.html", **VISITOR)
+    chat = window.page.frame_locator("iframe[title=Chat]")
+    window.page.get_by_role("button").click()
+    ask(chat, f"What is {word}?")
+    # Nobody around this one answers it, but the windows beside it do.
+    alone = open_window(f"https://shop.test:{port}/spied-frame.html", **VISITOR)
+    beside = alone.page.frame_locator("iframe[title=Chat]")
+    expect(beside.get_by_test_id("composer")).to_be_enabled()
+    expect(beside.locator("body.unkept")).to_have_count(1)
+
+    for page in (window.page, alone.page):
+        spies = [frame for frame in page.frames if frame.url.endswith("/spy.html")]
+        assert [frame.evaluate("heard") for frame in spies] == [[], []]
+    window.page.reload()
+    window.page.get_by_role("button").click()
+    expect(said(chat, word)).to_be_visible()
+
+
+def test_another_page_in_the_chats_frame_gets_no_key(
+    open_window: OpenWindow, port: int, embedded: LlmClient, word: str
+) -> None:
+    window = open_window(f"https://shop.test:{port}/echoing.html", **VISITOR)
+    window.page.get_by_role("button").click()
+    ask(window.page.frame_locator("iframe"), f"What is {word}?")
+
+    [frame] = [frame for frame in window.page.frames if frame.url == embedded.url]
+    frame.evaluate(f"location = 'https://elsewhere.test:{port}/curious.html'")
+
+    window.page.frame_locator("iframe").locator("html").wait_for()
+    heard = "typeof heard !== 'undefined' && heard"
+    window.until(lambda: frame.evaluate(heard), "the page around to answer")
+    assert frame.evaluate("heard") == ["echo"]
+
+
+def test_a_frame_that_can_keep_nothing_lists_nothing(open_window: OpenWindow, port: int) -> None:
+    window = open_window(f"https://shop.test:{port}/frame.html", **VISITOR)
+    chat = window.page.frame_locator("iframe")
+
+    expect(chat.get_by_test_id("composer")).to_be_enabled()
+
+    expect(chat.get_by_test_id("menu")).to_be_hidden()
+    expect(chat.get_by_text("kept in this browser")).to_be_hidden()
+
+
 def test_a_site_on_this_machine_may_frame_it_in_development(
     open_window: OpenWindow, shop: tuple[Path, int], embedded: LlmClient, word: str
 ) -> None:
@@ -205,5 +408,10 @@ def ask(frame: FrameLocator, text: str) -> None:
     """Ask in a frame, and see the answer there."""
     frame.get_by_test_id("composer").fill(text)
     frame.get_by_test_id("composer").press("Enter")
-    answer = frame.get_by_test_id("message").filter(has_text=f"You asked: “{text}”")
-    expect(answer).to_be_visible()
+    expect(said(frame, f"You asked: “{text}”")).to_be_visible()
+
+
+def said(frame: FrameLocator, text: str = "") -> Locator:
+    """The whole answers in a frame with this text."""
+    answers = frame.locator('[data-testid="message"][data-role="assistant"][data-state="done"]')
+    return answers.filter(has_text=text)

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { ApiError, chatAnswer, historyAnswer, makeApi } from "../../../layers/parley/parley/page/api.js";
 import { keyFromFragment, makeDoor, makeKeyStore, makeTokens } from "../../../layers/parley/parley/page/keyring.js";
-import { keptText, makeSessions, titleOf } from "../../../layers/parley/parley/page/sessions.js";
+import { keptText, makeSessions, makeStores, titleOf } from "../../../layers/parley/parley/page/sessions.js";
 import { characters, size } from "../../../layers/parley/parley/page/texts.js";
 
 const KEY = (letter) => letter.repeat(64);
@@ -210,4 +210,66 @@ test("a list that is broken or forbidden is an empty one", () => {
 test("a title is one line, cut at a word", () => {
   const title = titleOf(`${"word ".repeat(40)}`);
   assert.ok(title.length <= 60 && title.endsWith("word…"));
+});
+
+// --- where it is kept ----------------------------------------------------------
+
+/** A page in a frame of embed.js, that gets no storage: `told` is a message to it. */
+function framedPage(name = "parley-held") {
+  const page = Object.assign(new EventTarget(), { name, parent: { parent: true } });
+  page.told = (message) =>
+    page.dispatchEvent(Object.assign(new Event("message"), { source: page.parent, origin: "https://shop.example", ports: [], ...message }));
+  return page;
+}
+
+function port() {
+  const sent = [];
+  return { sent, postMessage: (data) => sent.push(data) };
+}
+
+test("a frame without a storage keeps in the page around it, and hears what that keeps", async () => {
+  const page = framedPage();
+  const coming = makeStores(page);
+  const way = port();
+  page.told({ data: { parley: "kept", lasting: '{"one":"1"}', tab: null }, ports: [way] });
+  const { lasting, tab } = await coming;
+
+  assert.equal(lasting.getItem("one"), "1");
+  assert.equal(tab.getItem("one"), null);
+  lasting.setItem("two", "2");
+  tab.setItem("key", "k");
+  tab.removeItem("key");
+  assert.deepEqual(way.sent, [
+    { place: "lasting", text: '{"one":"1","two":"2"}' },
+    { place: "tab", text: '{"key":"k"}' },
+    { place: "tab", text: "{}" },
+  ]);
+  way.onmessage({ data: '{"three":"3"}' });
+  assert.deepEqual([lasting.getItem("three"), lasting.getItem("one")], ["3", null]);
+  way.onmessage({ data: "{damaged" });
+  way.onmessage({ data: null });
+  assert.equal(lasting.getItem("three"), null);
+});
+
+test("only the page around it is heard, and only if it has an origin", async () => {
+  const page = framedPage();
+  const coming = makeStores(page, 20);
+  const data = { parley: "kept", lasting: "{}", tab: "{}" };
+  page.told({ data, ports: [port()], source: {} });
+  page.told({ data, ports: [port()], source: page });
+  page.told({ data, ports: [port()], origin: "null" });
+  page.told({ data: "kept", ports: [port()] });
+  page.told({ data: null, ports: [port()] });
+  assert.equal((await coming).lasting, null);
+});
+
+test("a page that keeps nothing either, and one that is in no such frame, are not waited for", async () => {
+  const page = framedPage();
+  const coming = makeStores(page, 1e9);
+  page.told({ data: { parley: "kept" } });
+  assert.equal((await coming).lasting, null);
+  assert.equal((await makeStores(framedPage(""), 1e9)).lasting, null);
+  const top = framedPage();
+  top.parent = top;
+  assert.equal((await makeStores(top, 1e9)).lasting, null);
 });

@@ -7,7 +7,7 @@ import { keyFromFragment, makeDoor, makeKeyStore, makeTokens } from "./keyring.j
 import { plainText } from "./markdown.js";
 import { makePanel } from "./panel.js";
 import { followEnd } from "./scroll.js";
-import { browserStorage, keptText, makeSessions } from "./sessions.js";
+import { keptText, makeSessions, makeStores } from "./sessions.js";
 import { keepSocket } from "./socket.js";
 import { busy, lastEntry, shown } from "./reading.js";
 import { characters, TEXTS } from "./texts.js";
@@ -17,8 +17,13 @@ const BANNER_MS = 1500;
 const SPOKEN = 1500;
 const PATIENT = 0.9;
 
+const framed = window.parent !== window;
+const coming = makeStores();
+// For embed.js, which cannot see whether the browser has refused the frame.
+if (framed) window.parent.postMessage("parley:ready", "*");
+const stores = await coming;
 const { base, bearer, token, drop, door } = access(location.pathname);
-const sessions = makeSessions(base);
+const sessions = makeSessions(base, stores.lasting);
 const draft = keptText(`parley:draft:${base}`);
 const composer = $("composer");
 const scroll = followEnd($("scroll"), $("newest"));
@@ -58,7 +63,7 @@ const panel = makePanel(sessions, {
  */
 function access(path) {
   const sandbox = /^\/workbench\/llm-clients\/([^/]+)\/(?:prompt|chat)\/?$/.exec(path);
-  const keys = makeKeyStore(browserStorage("sessionStorage"));
+  const keys = makeKeyStore(stores.tab);
   const given = keyFromFragment();
   if (given) keys.set(given);
   if (!sandbox) {
@@ -290,7 +295,8 @@ function submit() {
     drawControls(conversation.it);
     return;
   }
-  if ($("send").disabled || $("send").hidden || !text) return;
+  // The button is drawn a moment later: nobody's text goes to a conversation that is just opened.
+  if ($("send").disabled || $("send").hidden || !text || conversation.it.phase !== "ready") return;
   const edited = editing;
   stopEditing(false);
   composer.value = edited ? draftBefore : "";
@@ -360,7 +366,7 @@ addEventListener("keydown", (event) => {
   if (editing) stopEditing(true);
   else if (busy(conversation.it.state)) conversation.stop();
   // In a frame of embed.js there is somebody to close it. It learns nothing but the wish.
-  else if (window.parent !== window) window.parent.postMessage("parley:close", "*");
+  else if (framed) window.parent.postMessage("parley:close", "*");
 });
 for (const name of ["online", "offline"]) {
   addEventListener(name, () => {
@@ -376,11 +382,11 @@ for (const [id, name] of [["info", "info"], ["send", "send"], ["stop", "stop"]])
 $("new-chat").prepend(icon("plus"));
 $("newest").prepend(icon("down"));
 themeButton($("theme"));
-document.body.classList.toggle("framed", window.self !== window.top);
+document.body.classList.toggle("framed", framed);
+// A list that ends with the page is none.
+document.body.classList.toggle("unkept", !stores.lasting);
 if (draft.get()) {
   composer.value = draft.get();
   fit();
 }
-// For embed.js, which cannot see whether the browser has refused the frame.
-if (window.parent !== window) window.parent.postMessage("parley:ready", "*");
 conversation.load(sessions.current);

@@ -86,6 +86,15 @@ export async function copy(text) {
   }
 }
 
+/** localStorage, or null where the browser does not give it. */
+export function browserStorage(name = "localStorage") {
+  try {
+    return globalThis[name] ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** The theme's button: what it shows is what the reader gets by it. */
 export function themeButton(button) {
   const dark = matchMedia("(prefers-color-scheme: dark)");

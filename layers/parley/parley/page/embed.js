@@ -9,6 +9,9 @@
   const script = document.currentScript;
   if (!script) return;
   const origin = new URL(script.src).origin;
+  // Where this site keeps what the chat may not keep itself: each chat has its own place.
+  const KEPT = `parley:${origin}`;
+  const LONGEST = 100_000;
   const title = script.dataset.title || "Chat";
   const side = script.dataset.position === "left" ? "left" : "right";
 
@@ -105,11 +108,38 @@
     }
 
     let page = null;
+    let port = null;
+
+    /**
+     * Browsers refuse storage to a frame of another origin: this page keeps the keys of the
+     * visitor's conversations for it. The port is handed to the chat's origin and to no other, and
+     * ends with the page that it was handed to.
+     */
+    function hand() {
+      const places = { lasting: storage("localStorage"), tab: storage("sessionStorage") };
+      if (!places.lasting || !places.tab) {
+        page.contentWindow.postMessage({ parley: "kept" }, origin);
+        return;
+      }
+      const { port1, port2 } = new MessageChannel();
+      port?.close();
+      port = port1;
+      port.onmessage = ({ data }) => keep(places[data?.place], data?.text);
+      const texts = { lasting: places.lasting.getItem(KEPT), tab: places.tab.getItem(KEPT) };
+      page.contentWindow.postMessage({ parley: "kept", ...texts }, origin, [port2]);
+    }
+
+    // What another tab of this site has kept.
+    addEventListener("storage", ({ key, newValue, storageArea }) => {
+      if (key === KEPT && storageArea === storage("localStorage")) port?.postMessage(newValue);
+    });
+
     function show(open) {
       // The page is loaded when somebody wants it, not with every page of the site.
       if (open && !page) {
         page = document.createElement("iframe");
         page.title = title;
+        page.name = "parley-held"; // it is answered, see hand
         page.src = `${origin}/`;
         page.allow = "clipboard-write";
         page.addEventListener("load", () => {
@@ -136,14 +166,36 @@
     document.addEventListener("keydown", (event) => event.key === "Escape" && close());
     // Keys pressed inside of the frame stay there: the page says when Escape has nothing to stop.
     addEventListener("message", (event) => {
-      if (!page || event.source !== page.contentWindow) return;
-      if (event.data === "parley:ready") isReady();
+      if (!page || event.source !== page.contentWindow || event.origin !== origin) return;
+      if (event.data === "parley:ready") {
+        isReady();
+        hand();
+      }
       if (event.data === "parley:close") close();
     });
     // Tab goes from the button to the frame that it has opened.
     root.append(button, frame);
     document.body.append(host);
     show("open" in script.dataset && script.dataset.open !== "false");
+  }
+
+  /** A storage of this site, or null where the browser does not give it. */
+  function storage(name) {
+    try {
+      return window[name];
+    } catch {
+      return null;
+    }
+  }
+
+  function keep(place, text) {
+    if (!place || typeof text !== "string" || text.length > LONGEST) return;
+    try {
+      if (text === "{}") place.removeItem(KEPT);
+      else place.setItem(KEPT, text);
+    } catch {
+      // Full: what was kept before stays.
+    }
   }
 
   if (document.body) start();

@@ -1,6 +1,9 @@
 // The past conversations of this browser, in its own storage: nothing of it is sent anywhere.
 //
-// A session key opens its conversation, so the list is as private as the browser profile.
+// A session key opens its conversation, so the list is as private as the browser profile. In a
+// frame that gets no storage, the page around it keeps the list, if it is embed.js's.
+
+import { browserStorage } from "./dom.js";
 
 const KEPT = 50;
 const TITLE_LENGTH = 60;
@@ -150,11 +153,62 @@ export function keptText(name, storage = browserStorage("sessionStorage")) {
   };
 }
 
-/** localStorage, or null where the browser does not give it. */
-export function browserStorage(name = "localStorage") {
-  try {
-    return globalThis[name] ?? null;
-  } catch {
-    return null;
-  }
+// How embed.js names its frame: that there is somebody who answers.
+const HELD = "parley-held";
+const HOST_MS = 3000;
+
+/**
+ * Where this page keeps something: {lasting, tab}, each a storage, or null where nothing is kept.
+ *
+ * Browsers refuse storage to a frame in another site. Then embed.js, which runs in the page
+ * around it, holds two texts for it in that page's storage. It is asked by "parley:ready" (see
+ * app.js) and answers with them and a port, which it hands to our origin alone; what is to be
+ * kept goes over that port, so to nobody else. Only the parent is heard, and the browser shows
+ * us in no parent that the llm_client does not allow (`frame-ancestors`).
+ */
+export function makeStores(page = globalThis.window, patience = HOST_MS) {
+  const own = { lasting: browserStorage(), tab: browserStorage("sessionStorage") };
+  if (own.lasting || page.parent === page || page.name !== HELD) return Promise.resolve(own);
+  return new Promise((done) => {
+    const nobody = setTimeout(() => end(own), patience);
+    function end(stores) {
+      clearTimeout(nobody);
+      page.removeEventListener("message", hear);
+      done(stores);
+    }
+    function hear({ source, origin, data, ports }) {
+      // The parent's origin is one that is allowed; a page without an origin is nobody's.
+      if (source !== page.parent || !/^https?:/.test(origin) || data?.parley !== "kept") return;
+      end(ports[0] ? heldBy(ports[0], data) : own);
+    }
+    page.addEventListener("message", hear);
+  });
+}
+
+function heldBy(port, { lasting, tab }) {
+  const make = (place, text) => heldStorage(text, (kept) => port.postMessage({ place, text: kept }));
+  const stores = { lasting: make("lasting", lasting), tab: make("tab", tab) };
+  // Another tab of the site has written.
+  port.onmessage = ({ data }) => stores.lasting.heard(data);
+  return stores;
+}
+
+/** A storage that is one text somewhere else: `write` is given it after each change. */
+function heldStorage(text, write) {
+  let held = new Map();
+  const heard = (given) => {
+    try {
+      held = new Map(Object.entries(JSON.parse(given || "{}")));
+    } catch {
+      // Damaged: as if there was nothing.
+    }
+  };
+  heard(text);
+  const wrote = () => write(JSON.stringify(Object.fromEntries(held)));
+  return {
+    heard,
+    getItem: (name) => held.get(name) ?? null,
+    setItem: (name, value) => wrote(held.set(name, value)),
+    removeItem: (name) => held.delete(name) && wrote(),
+  };
 }

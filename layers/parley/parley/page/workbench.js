@@ -1,8 +1,7 @@
 // The workbench: the account's llm_clients, each with a link to its page.
 
-import { $, askForKey, h, icon, themeButton, webAddress } from "./dom.js";
+import { $, askForKey, browserStorage, h, icon, themeButton, webAddress } from "./dom.js";
 import { keyFromFragment, makeKeyStore } from "./keyring.js";
-import { browserStorage } from "./sessions.js";
 
 const keys = makeKeyStore(browserStorage("sessionStorage"));
 const REFUSED = "This key was not accepted. Check it, or ask for another one.";
