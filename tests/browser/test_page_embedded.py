@@ -52,6 +52,7 @@ FRAME = '<iframe src="{url}" width="420" height="560" title="Chat"></iframe>'
 SCRIPT = '<script src="{url}embed.js" async></script>'
 LEFT = '<script src="{url}embed.js" data-position="left" data-title="Ask us" async></script>'
 OPEN = '<script src="{url}embed.js" data-open async></script>'
+SEARCH = '<input type="search" aria-label="Search" autofocus>'
 TAGS = {"frame": FRAME, "script": SCRIPT, "left": LEFT, "open": OPEN}
 # What another window in the shop's page tries: to be taken for the page around the chat by each
 # frame that waits for it, and for the chat by the page around.
@@ -119,6 +120,8 @@ def embedded(stack: Stack, shop: tuple[Path, int]) -> Iterator[LlmClient]:
         pages = {name: how.format(url=client.url) for name, how in TAGS.items()}
         pages["spied"] = pages["script"] + spies
         pages["spied-frame"] = WAITING.format(url=client.url) + spies
+        pages["searched"] = SEARCH + pages["open"]
+        pages["searched-frame"] = SEARCH + pages["frame"]
         pages["echoing"] = ECHO + pages["script"]
         for name, how in pages.items():
             (directory / f"{name}.html").write_text(PAGE.format(embedded=how))
@@ -168,6 +171,7 @@ def test_its_button_loads_it_when_it_is_wanted_and_keys_close_it(
     button.press("Enter")
     expect(composer).to_be_enabled()
     expect(button).to_have_attribute("aria-expanded", "true")
+    expect(composer).to_be_focused()
     # The site has nothing to say about it.
     window.page.evaluate("postMessage('parley:close', '*')")
     window.page.evaluate("new Promise(requestAnimationFrame)")
@@ -192,6 +196,25 @@ def test_it_can_be_open_from_the_start(open_window: OpenWindow, port: int) -> No
     box = window.page.get_by_role("button").bounding_box()
     assert box is not None
     assert box["x"] > VISITOR["viewport"]["width"] - 100
+
+
+@pytest.mark.parametrize("how", ["searched", "searched-frame"])
+def test_it_takes_the_keyboard_from_nobody_who_writes_on_the_site(
+    open_window: OpenWindow, port: int, how: str
+) -> None:
+    window = open_window(f"https://shop.test:{port}/{how}.html", **VISITOR)
+    search = window.page.get_by_role("searchbox")
+    expect(search).to_be_focused()
+    window.page.keyboard.type("a red")
+
+    composer = window.page.frame_locator("iframe").get_by_test_id("composer")
+    expect(composer).to_be_enabled()
+    # It is drawn, and the frame has been told that it is loaded.
+    composer.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    window.page.keyboard.type(" boat")
+
+    expect(search).to_have_value("a red boat")
+    expect(composer).to_have_value("")
 
 
 def test_a_site_that_is_not_allowed_cannot_frame_it(open_window: OpenWindow, port: int) -> None:

@@ -124,7 +124,8 @@ function draw() {
     asking = it.key;
     if (!empty) scroll.toEnd();
     // Not from the button that takes a removal back.
-    const elsewhere = $("undo").contains(document.activeElement);
+    // Nor from the site around it.
+    const elsewhere = $("undo").contains(document.activeElement) || (framed && !document.hasFocus());
     if (matchMedia("(hover: hover)").matches && !elsewhere) composer.focus({ preventScroll: true });
   }
 }

@@ -134,6 +134,10 @@
       if (key === KEPT && storageArea === storage("localStorage")) port?.postMessage(newValue);
     });
 
+    // Who opens it goes there; one that is open from the start leaves the keyboard to the site.
+    let called = false;
+    const enter = () => called && !frame.hidden && page.focus();
+
     function show(open) {
       // The page is loaded when somebody wants it, not with every page of the site.
       if (open && !page) {
@@ -143,7 +147,7 @@
         page.src = `${origin}/`;
         page.allow = "clipboard-write";
         page.addEventListener("load", () => {
-          if (!frame.hidden) page.focus();
+          enter();
           if (doubts !== -1) doubt(READY_MS);
         });
         frame.append(page, apology);
@@ -162,7 +166,11 @@
       button.focus();
     }
 
-    button.addEventListener("click", () => (frame.hidden ? show(true) : close()));
+    button.addEventListener("click", () => {
+      called = true;
+      if (frame.hidden) show(true);
+      else close();
+    });
     document.addEventListener("keydown", (event) => event.key === "Escape" && close());
     // Keys pressed inside of the frame stay there: the page says when Escape has nothing to stop.
     addEventListener("message", (event) => {
@@ -170,6 +178,7 @@
       if (event.data === "parley:ready") {
         isReady();
         hand();
+        enter();
       }
       if (event.data === "parley:close") close();
     });
