@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,26 @@ def test_a_site_that_is_not_allowed_reads_what_to_do(open_window: OpenWindow, po
     expect(window.page.get_by_text("The chat cannot be shown here")).to_be_visible()
     origin = re.escape(f"add https://elsewhere.test:{port} to spec.allowedOrigins")
     window.until(lambda: window.troubled_by(origin), "the console to say what to do")
+
+
+def test_where_no_chat_can_be_the_console_says_why(
+    open_window: OpenWindow, port: int, shop: tuple[Path, int], embedded: LlmClient
+) -> None:
+    nobody = SCRIPT.format(url=embedded.url.replace("embedded", "nobody"))
+    (shop[0] / "nobody.html").write_text(PAGE.format(embedded=nobody))
+    says = {
+        f"https://shop.test:{port}/nobody.html": r"not deployed \(parley deploy NAME\)",
+        (shop[0] / "script.html").as_uri(): "serve its folder",
+    }
+    for address, advice in says.items():
+        window = open_window(**VISITOR)
+        window.expect_trouble("frame-ancestors", "ERR_BLOCKED_BY_RESPONSE", "Parley: ", "404")
+        window.page.goto(address)
+
+        window.page.get_by_role("button").click()
+
+        window.until(partial(window.troubled_by, advice), "the console to say what to do")
+        assert not window.troubled_by("add file:")
 
 
 def test_a_page_that_is_shown_is_not_apologised_for(open_window: OpenWindow, port: int) -> None:

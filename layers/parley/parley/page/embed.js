@@ -94,10 +94,7 @@
         apology.hidden = false;
         if (told) return;
         told = true;
-        console.error(
-          `Parley: the chat at ${origin} did not load in its frame. If the browser refused it, add ` +
-            `${location.origin} to spec.allowedOrigins in the manifest of the llm_client.`,
-        );
+        console.error(`Parley: the chat at ${origin} did not load in its frame. ${advice()}`);
       }, milliseconds);
     }
 
@@ -186,6 +183,15 @@
     root.append(button, frame);
     document.body.append(host);
     show("open" in script.dataset && script.dataset.open !== "false");
+  }
+
+  /** What whoever looks after this site can do. */
+  function advice() {
+    return location.protocol.startsWith("http")
+      ? `If the browser refused it, add ${location.origin} to spec.allowedOrigins in the manifest of ` +
+          "the llm_client. Or there is no such llm_client, or it is not deployed (parley deploy NAME)."
+      : `A page that is opened as a file (${location.protocol}) has no origin that could be allowed: ` +
+          "serve its folder, for example with python3 -m http.server, and open it over http.";
   }
 
   /** A storage of this site, or null where the browser does not give it. */
