@@ -141,6 +141,17 @@ def test_config_reads_as_often_at_every_address_whatever_the_history(
     assert [name for name in bill.operations if name not in READS] == list(family.writes)
 
 
+@pytest.mark.parametrize("name", [name for name, one in FAMILIES.items() if one.method == "POST"])
+def test_config_of_a_session_without_turns_may_read_what_the_model_is_called(
+    chatting: World, name: str
+) -> None:
+    caller = replace(FAMILIES[name].arranged(chatting), session_key="")
+    with chatting.meter.bill() as bill:
+        data = caller.asked(chatting.cold())
+    assert data["chatbot"]["default_model"] == "default"
+    assert len([name for name in bill.operations if name in READS]) <= 4
+
+
 @pytest.mark.parametrize(("turns", "text"), HISTORIES.values(), ids=HISTORIES)
 def test_older_turns_are_read_in_one_query_each_page(
     chatting: World, turns: int, text: str

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from parley.core.errors import Busy, Unavailable
 from parley.core.model import Catalogue, Model, ProviderEntry
 from parley.core.resource import Kind
 from parley.usecases.catalogue import REMEMBER_SECONDS
 
+from tests.fakes.chaos import BEFORE
 from tests.fakes.provider import Fail
 from tests.fakes.world import ACCOUNT
 from tests.wire.chat_client import CONFIG, ChatClient, told
@@ -58,21 +60,42 @@ def test_a_remembered_catalogue_says_it(
     assert named(client) == wanted
 
 
-def test_without_one_nothing_is_read_for_it(client: ChatClient) -> None:
-    assert named(client) == ("", "")
-    remember(client)
+def reads(client: ChatClient) -> int:
+    return client.world.conductor.calls("accounts.catalogue")
+
+
+def test_without_one_it_is_read_as_long_as_nothing_was_asked(client: ChatClient) -> None:
+    assert named(client) == ("openai", "fast")
+    assert named(client) == ("openai", "fast")
+    assert reads(client) == 1
     client.run(client.world.clock.sleep(REMEMBER_SECONDS + 1))
+    assert named(client, client.opened()) == ("openai", "fast")
+    assert reads(client) == 2
+
+
+def test_what_the_manifest_names_is_not_read_for(client: ChatClient) -> None:
+    client.describe("stackademy", 1, config=OPEN | {"provider": "house", "defaultModel": "large"})
+    assert named(client) == ("house", "large")
+    assert reads(client) == 0
+
+
+@pytest.mark.parametrize("error", [Busy("x"), Unavailable("x")])
+def test_a_catalogue_that_cannot_be_read_keeps_no_chat_closed(
+    client: ChatClient, error: Exception
+) -> None:
+    client.world.conductor.fail("accounts.catalogue", BEFORE, error)
     assert named(client) == ("", "")
 
 
-def test_then_the_newest_answer_says_it(client: ChatClient) -> None:
+def test_then_the_newest_answer_says_it_and_nothing_is_read(client: ChatClient) -> None:
     key = client.opened()
     client.answered(key, "hello")
     client.world.provider.scripts.append([Fail(retryable=False)])
     client.answered(key, "fails")
     client.world.models.remembered.forget_all()
+    before = reads(client)
     assert named(client, key) == ("openai", "fast")
-    assert named(client) == ("", "")
+    assert reads(client) == before
 
 
 @pytest.mark.parametrize(
@@ -118,6 +141,7 @@ def test_a_model_that_a_plugin_chose_is_the_answers_and_not_the_chats(client: Ch
 
 def test_what_has_no_answer_names_what_would_answer(client: ChatClient) -> None:
     key = client.opened()
+    client.world.models.remembered.forget_all()
     assert told(client.say(key, "hello"))["model"] == ""
     remember(client)
     limited = told(client.say(key, "x" * 20_000))

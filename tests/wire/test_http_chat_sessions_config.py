@@ -51,7 +51,7 @@ KEYS: dict[str, Any] = {
     "chatbot.description": "",
     "chatbot.version": "0.1.0",
     "chatbot.deployed": True,
-    "chatbot.provider": "",
+    "chatbot.provider": "openai-compatible",
     "chatbot.default_model": "model",
     "chatbot.default_temperature": 0.5,
     "chatbot.default_max_tokens": 2048,

@@ -23,7 +23,7 @@ from parley.wire.smarter.history import (
     history_of,
     profile_of,
 )
-from parley.wire.smarter.naming import Naming, naming_of
+from parley.wire.smarter.naming import Naming, read_naming
 from parley.wire.smarter.session_keys import session_key_of
 from parley.wire.smarter.shapes import (
     API,
@@ -141,7 +141,7 @@ async def config_of(call: ChatCall, session: Session) -> ConfigAnswer:
         session_new=session.new,
         sandbox_mode=call.address.sandbox,
         debug_mode=False,
-        chatbot=_chatbot(call, naming_of(call, history.messages)),
+        chatbot=_chatbot(call, await read_naming(call, history)),
         history=history_of(call, session, history),
         prompts=[prompt_state(prompt) for prompt in history.prompts],
         websocket=websocket_of(call, session),

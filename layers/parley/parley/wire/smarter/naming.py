@@ -1,10 +1,12 @@
-"""Which model a chat's llm_client has, by name: of that nothing is read."""
+"""Which model a chat's llm_client has, by name."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parley.core.errors import Invalid
+from parley.core.errors import Busy, Invalid, Unavailable
 from parley.core.thread import MODEL, PROVIDER, Message
+from parley.usecases.sessions import History
 from parley.wire.http_calls import ChatCall
 
 
@@ -14,6 +16,22 @@ class Naming:
 
     provider: str
     model: str
+
+
+async def read_naming(call: ChatCall, history: History) -> Naming:
+    """`naming_of`, of a catalogue that is read if that is what it takes.
+
+    Only where there is no turn yet: then config has one of its reads left, for there is no
+    state of a prompt to read, and no answer that says it.
+    """
+    models, account = call.api.models, call.client.account
+    naming = naming_of(call, history.messages)
+    complete = naming.provider and naming.model
+    if not complete and not history.messages and models.known(account) is None:
+        with contextlib.suppress(Busy, Unavailable):  # It is nice to know, and no more.
+            await models.catalogue(account)
+        return naming_of(call)
+    return naming
 
 
 def naming_of(call: ChatCall, messages: Sequence[Message] = ()) -> Naming:
