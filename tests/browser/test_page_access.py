@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenWindow
@@ -61,6 +62,30 @@ def test_a_private_chat_asks_for_a_key_and_keeps_it_in_the_tab(
         expect(ours.said("assistant", word, "done")).to_have_count(1)
         stored = window.page.evaluate("JSON.stringify(localStorage) + document.cookie")
         assert stack.user_key not in stored
+
+
+@pytest.mark.parametrize("path", ["/workbench/", "/workbench/llm-clients/1/prompt/"])
+def test_a_link_with_a_key_works_in_a_tab_that_shows_the_page(
+    open_window: OpenWindow, stack: Stack, path: str
+) -> None:
+    window = open_window(f"{stack.api}{path}")
+    window.expect_trouble(r"Failed to load resource.*40[13]")
+    page = window.page
+    form = page.get_by_test_id("key-form")
+    ready = page.get_by_test_id("client").or_(page.locator("[data-testid=composer]:enabled"))
+    expect(form).to_be_visible()
+
+    # First where one is asked for, then where one is in use, and a wrong one.
+    for key in (stack.user_key, stack.admin_key):
+        page.evaluate(f"location.hash = 'key={key}'")
+        expect(ready.first).to_be_visible()
+        expect(form).to_have_count(0)
+        page.wait_for_url(f"{stack.api}{path}")
+        assert page.evaluate("sessionStorage.getItem('parley:key')") == key
+    page.evaluate("location.hash = 'key=prly_wrong'")
+
+    expect(form.get_by_text("not accepted")).to_be_visible()
+    assert page.url == f"{stack.api}{path}"
 
 
 def test_where_there_is_no_chat_a_browser_reads_so(

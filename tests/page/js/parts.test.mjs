@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError, chatAnswer, historyAnswer, makeApi } from "../../../layers/parley/parley/page/api.js";
-import { keyFromFragment, makeDoor, makeKeyStore, makeTokens } from "../../../layers/parley/parley/page/keyring.js";
+import { keyFromFragment, makeDoor, makeKeyStore, makeTokens, onKeyInFragment } from "../../../layers/parley/parley/page/keyring.js";
 import { keptText, makeSessions, makeStores, titleOf } from "../../../layers/parley/parley/page/sessions.js";
 import { characters, size } from "../../../layers/parley/parley/page/texts.js";
 
@@ -79,6 +79,20 @@ test("a key is taken out of the address", () => {
   assert.equal(keyFromFragment({ hash: "", pathname: "/", search: "" }, null), "");
 });
 
+test("a key that comes into the address later is taken out as well, and given on", () => {
+  const page = new EventTarget();
+  const left = [];
+  const given = [];
+  page.history = { replaceState: (...called) => left.push(called[2]) };
+  onKeyInFragment((key) => given.push(key), page);
+  for (const hash of ["#key=one", "#composer", "#key=", "#key=two"]) {
+    page.location = { hash, pathname: "/p/", search: "" };
+    page.dispatchEvent(new Event("hashchange"));
+  }
+  assert.deepEqual(given, ["one", "two"]);
+  assert.deepEqual(left, ["/p/", "/p/", "/p/"]);
+});
+
 test("a token is kept until shortly before its end, and made once for many", async () => {
   let now = 0;
   const { fetch, asked } = scripted(response(200, { token: "t1", expires_at: 100_000 }), response(200, { token: "t2", expires_at: 900_000 }));
@@ -118,9 +132,10 @@ test("one is one, and many are many", () => {
 
 test("a key for a named host is sent as it is, and forgotten when it was refused", async () => {
   const storage = new Storage();
-  const door = makeDoor(makeKeyStore(storage));
+  const keys = makeKeyStore(storage);
+  const door = makeDoor(keys);
   assert.deepEqual([await door.get(), door.refused()], ["", ""]);
-  door.enter("prly_a");
+  keys.set("prly_a");
   assert.equal(await makeDoor(makeKeyStore(storage)).get(), "prly_a");
   assert.match(door.refused(), /not accepted/);
   assert.deepEqual([await door.get(), storage.kept.size], ["", 0]);

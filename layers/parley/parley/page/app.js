@@ -2,8 +2,8 @@
 
 import { ApiError, makeApi } from "./api.js";
 import { makeConversation } from "./conversation.js";
-import { $, askForKey, h, icon, keyForm, themeButton, webAddress } from "./dom.js";
-import { keyFromFragment, makeDoor, makeKeyStore, makeTokens } from "./keyring.js";
+import { $, answerForm, askForKey, h, icon, keyForm, themeButton, webAddress } from "./dom.js";
+import { keyFromFragment, makeDoor, makeKeyStore, makeTokens, onKeyInFragment } from "./keyring.js";
 import { plainText } from "./markdown.js";
 import { makePanel } from "./panel.js";
 import { followEnd } from "./scroll.js";
@@ -22,7 +22,7 @@ const coming = makeStores();
 // For embed.js, which cannot see whether the browser has refused the frame.
 if (framed) window.parent.postMessage("parley:ready", "*");
 const stores = await coming;
-const { base, bearer, token, drop, door } = access(location.pathname);
+const { base, bearer, token, drop, door, keys } = access(location.pathname);
 const sessions = makeSessions(base, stores.lasting);
 const draft = keptText(`parley:draft:${base}`);
 const composer = $("composer");
@@ -66,9 +66,10 @@ function access(path) {
   const keys = makeKeyStore(stores.tab);
   const given = keyFromFragment();
   if (given) keys.set(given);
+  onKeyInFragment((key) => answerForm(key) || enter(key));
   if (!sandbox) {
     const door = makeDoor(keys);
-    return { base: "/", bearer: door.get, token: door.get, door };
+    return { base: "/", bearer: door.get, token: door.get, door, keys };
   }
   const at = `/api/v1/llm-clients/${sandbox[1]}/`;
   const tokens = makeTokens({
@@ -83,7 +84,7 @@ function access(path) {
       }
     },
   });
-  return { base: at, bearer: tokens.get, token: tokens.get, drop: tokens.drop };
+  return { base: at, bearer: tokens.get, token: tokens.get, drop: tokens.drop, keys };
 }
 
 /** A token that ended before its time is made anew, once. */
@@ -176,7 +177,8 @@ function drawPlaceholder(phase) {
 }
 
 function enter(key) {
-  door.enter(key);
+  keys.set(key);
+  drop?.();
   conversation.load(sessions.current);
 }
 

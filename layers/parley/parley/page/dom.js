@@ -152,6 +152,15 @@ export function keyForm(reason, given) {
   return form;
 }
 
+/** Give a key to the form that asks for one; false if none does. */
+export function answerForm(key) {
+  const field = $("api-key");
+  if (!field) return false;
+  field.value = key;
+  field.form.requestSubmit();
+  return true;
+}
+
 /** The form in front of everything; answers the key. */
 export function askForKey(reason) {
   return new Promise((answer) => {

@@ -19,6 +19,14 @@ export function keyFromFragment(location = globalThis.location, history = global
   return key;
 }
 
+/** Take each key that comes into the address of a page that is shown already, and give it on. */
+export function onKeyInFragment(given, page = globalThis) {
+  page.addEventListener("hashchange", () => {
+    const key = keyFromFragment(page.location, page.history);
+    if (key) given(key);
+  });
+}
+
 /** The key of this tab, in `storage`: it goes when the tab is closed. */
 export function makeKeyStore(storage) {
   let held = "";
@@ -39,7 +47,6 @@ export function makeKeyStore(storage) {
 export function makeDoor(keys) {
   return {
     get: async () => keys.get(),
-    enter: (key) => keys.set(key),
     /** Nobody was let in: why, if there was a key. */
     refused() {
       if (!keys.get()) return "";

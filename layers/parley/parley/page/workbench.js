@@ -1,7 +1,7 @@
 // The workbench: the account's llm_clients, each with a link to its page.
 
-import { $, askForKey, browserStorage, h, icon, themeButton, webAddress } from "./dom.js";
-import { keyFromFragment, makeKeyStore } from "./keyring.js";
+import { $, answerForm, askForKey, browserStorage, h, icon, themeButton, webAddress } from "./dom.js";
+import { keyFromFragment, makeKeyStore, onKeyInFragment } from "./keyring.js";
 
 const keys = makeKeyStore(browserStorage("sessionStorage"));
 const REFUSED = "This key was not accepted. Check it, or ask for another one.";
@@ -77,4 +77,9 @@ $("forget").addEventListener("click", () => {
 themeButton($("theme"));
 const given = keyFromFragment();
 if (given) keys.set(given);
+onKeyInFragment((key) => {
+  if (answerForm(key)) return;
+  keys.set(key);
+  load();
+});
 load();
