@@ -89,6 +89,25 @@ test("a conversation that is left before its first question is taken is listed a
   assert.equal(sessions.current, OTHER);
 });
 
+test("a conversation is named by its first question, though the second is taken first", async () => {
+  const takes = [];
+  const chat = () => new Promise((take) => takes.push(take));
+  const { conversation, sessions, it, link } = world({ answers: { chat } });
+  await conversation.load("");
+  conversation.send("The first");
+  await until(() => takes.length === 1);
+  link.onFrame({ type: "prompt", prompt: prompt() });
+  link.onFrame({ type: "message", message: { ...asked("The first"), text: "The first" } });
+  link.onFrame({ type: "message", message: { ...said("Yo"), text: "Yo" } });
+  conversation.send("The second");
+  await until(() => takes.length === 2);
+
+  takes[1](taken({ id: "p2", turn: 2 }));
+
+  await until(() => sessions.list().length);
+  assert.deepEqual([sessions.list()[0].title, it.key], ["The first", KEY]);
+});
+
 test("the sandbox reads what tools have answered, a public page does not ask", async () => {
   for (const sandbox of [true, false]) {
     const config = () => ({

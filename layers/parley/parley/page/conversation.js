@@ -210,6 +210,8 @@ export function makeConversation({
     if (it.phase !== "ready" || busy(it.state) || !text) return;
     const mine = epoch;
     const messages = [...context(it.state), { role: "user", content: text }];
+    // What it is called in the list, whichever of its questions is heard of first.
+    const title = shown(it.state)[0]?.question || text;
     change({ notice: null, stopping: false });
     dispatch({ type: "asked", text, replaces, at: now() });
     const wait_ = socket?.isOpen ? 0 : LONG_WAIT_S;
@@ -217,15 +219,15 @@ export function makeConversation({
     const payload = { session_key: key, messages, wait: wait_ };
     try {
       const answer = await api.chat(replaces ? { ...payload, replaces } : payload);
-      if (mine === epoch) took(answer, text);
+      if (mine === epoch) took(answer, text, title);
       // Another conversation was opened meanwhile: this one is to be found again.
-      else if (answer.prompt?.id) sessions.touch(key, text, now());
+      else if (answer.prompt?.id) sessions.touch(key, title, now());
     } catch (error) {
       if (mine === epoch) await notTaken(error, text);
     }
   }
 
-  function took(answer, text) {
+  function took(answer, text, title) {
     const taken = answer.prompt?.id && !REFUSED.has(answer.status);
     const error = answer.messages.find((message) => message.role === "smarter_error")?.content;
     if (!taken) {
@@ -234,7 +236,7 @@ export function makeConversation({
       onDraft(text);
       return;
     }
-    if (text) sessions.touch(it.key, text, now());
+    sessions.touch(it.key, title, now());
     if (error) change({ errors: { ...it.errors, [answer.prompt.id]: error } });
     const wanted = it.stopping;
     dispatch({ type: "accepted", prompt: answer.prompt, messages: answer.messages });
