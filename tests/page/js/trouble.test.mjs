@@ -77,6 +77,28 @@ test("an end whose answer follows is not", async () => {
   assert.deepEqual([last(it).text, named(calls, "history").length], ["Yo", 0]);
 });
 
+test("an answer that is nowhere is looked for twice, and then it is an empty one", async () => {
+  const gone = { ...answered, items: [asked("Hi")] };
+  let reads = 0;
+  const history = () => {
+    reads += 1;
+    if (reads === 1) throw new ApiError(503, "no"); // that one has not looked
+    return gone;
+  };
+  const config = { session_key: KEY, history: { chat_history: gone.items }, prompts: gone.prompts, websocket: { url: "" } };
+  const { conversation, calls, it } = world({ answers: { config, history } });
+  await conversation.load(KEY);
+
+  await until(() => last(it).done);
+  for (let turns = 0; turns < 20; turns += 1) await new Promise(setImmediate);
+  assert.equal(reads, 3);
+  assert.deepEqual([answerState(last(it)), last(it).text], ["done", ""]);
+  // It can be asked anew, in its place.
+  conversation.again("p1");
+  await until(() => named(calls, "chat").length);
+  assert.equal(named(calls, "chat")[0][1].replaces, 1);
+});
+
 test("a question that comes too late gives the draft back and shows what was said meanwhile", async () => {
   const { conversation, drafts, it } = world({ answers: { chat: failing(409), history: answered } });
   await conversation.load("");

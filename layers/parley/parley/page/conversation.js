@@ -10,6 +10,8 @@ const POLL_MS = 2000;
 const LONG_WAIT_S = 25;
 const GRACE_MS = 1500;
 const CANCEL_MS = 4000;
+// How often an answer is looked for that should be there: it may have been deleted.
+const LOOKS = 2;
 const RELOAD_MS = [2000, 5000, 15_000];
 const REFUSED = new Set([409, 413, 429]);
 
@@ -82,22 +84,36 @@ export function makeConversation({
       own.waiting = true;
       pause(GRACE_MS).then(() => {
         own.waiting = false;
-        if (mine === epoch && missing(it.state).length) refresh();
+        if (mine === epoch && missing(it.state).length) look();
       });
     }
   }
 
+  /** Read what is missing; what was not there that often is nowhere. */
+  async function look() {
+    if (!(await refresh())) return; // not read: that tells nothing
+    const looks = (going.looks ??= new Map());
+    for (const { promptId } of missing(it.state)) {
+      looks.set(promptId, (looks.get(promptId) ?? 0) + 1);
+      if (looks.get(promptId) >= LOOKS) dispatch({ type: "unanswered", promptId });
+    }
+  }
+
+  /** True if it was read. */
   async function refresh() {
     const own = going;
-    if (own.refreshing) return;
+    if (own.refreshing) return false;
     own.refreshing = true;
     const mine = epoch;
     try {
       const { items, prompts, after } = await api.history(it.key);
-      if (mine === epoch) dispatch({ type: "read", items, prompts, after });
+      if (mine !== epoch) return false;
+      dispatch({ type: "read", items, prompts, after });
+      return true;
     } catch {
       // The next frame, poll or connection sees to it.
       if (mine === epoch) dispatch({ type: "refreshing" });
+      return false;
     } finally {
       own.refreshing = false;
     }

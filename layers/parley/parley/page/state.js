@@ -76,6 +76,9 @@ const STEPS = {
     patched(state, promptId, (entry) => ({ status: "scheduled", retried: entry.status })),
   notRetried: (state, { promptId }) =>
     patched(state, promptId, ({ retried }) => (retried ? { status: retried, retried: "" } : {})),
+  // Its answer is nowhere, though it has ended: {promptId}.
+  unanswered: (state, { promptId }) =>
+    patched(state, promptId, ({ tools }) => ({ done: true, tools: tools.map(endedTool) })),
   // Somebody takes care of it.
   refreshing: (state) => ({ ...state, stale: false }),
   resubscribing: (state) => ({ ...state, gap: false }),
