@@ -432,6 +432,9 @@ async def test_only_an_abandoned_or_canceled_prompt_is_retried() -> None:
     world = World()
     world.provider.scripts = [(SILENT,)]
     await world.add("a")
+    await world.clock.advance(1)
+    with pytest.raises(Conflict, match="scheduled"):
+        await world.clock.run(world.retry(USER, "a"))
     world.runner()
     await world.clock.advance(0.1)
     with pytest.raises(Conflict, match="running"):
@@ -469,6 +472,7 @@ async def test_a_retry_races_for_its_turn_like_an_accept() -> None:
 async def test_a_retry_that_lost_against_another_answers_what_that_made() -> None:
     world = World()
     await world.add("a")
+    await world.clock.advance(1)
     await world.clock.run(world.cancel(USER, "a"))
     hold = world.conductor.hold("prompts.retry", BEFORE, actor="slow")
     _, slow = world.start(world.retry(USER, "a"), "api", "slow")
@@ -513,6 +517,7 @@ async def test_a_retry_whose_answer_was_lost_is_a_success_even_if_its_prompt_run
 async def test_a_repeated_retry_answers_the_scheduled_prompt_and_wakes_it_again() -> None:
     world = World()
     await world.add("a")
+    await world.clock.advance(1)
     await world.clock.run(world.cancel(USER, "a"))
     retried = await world.clock.run(world.retry(USER, "a"))
     world.queue.messages.clear()  # the first one's caller heard nothing, and nor did anybody

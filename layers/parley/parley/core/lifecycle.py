@@ -117,6 +117,14 @@ def claimable(prompt: Prompt, now: int) -> bool:
     return expired(prompt, now) and not prompt.cancel_requested and not _last_loss(prompt)
 
 
+def waits_again(prompt: Prompt) -> bool:
+    """True if the prompt was retried, and no attempt has begun since.
+
+    Nothing else changes a scheduled prompt, or makes one of another.
+    """
+    return prompt.status is Status.SCHEDULED and prompt.updated_at > prompt.created_at
+
+
 def to_give_up(prompt: Prompt, now: int) -> bool:
     """True if the prompt has lost its last attempt with a runner."""
     return expired(prompt, now) and not prompt.cancel_requested and _last_loss(prompt)

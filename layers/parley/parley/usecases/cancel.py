@@ -150,7 +150,7 @@ class Retry:
     async def __call__(
         self, principal: Principal, prompt_id: str, rules: RetryRules = FREELY
     ) -> Prompt:
-        """The scheduled prompt; one that waits for its turn already is answered as it is.
+        """The scheduled prompt; one that was retried and still waits is answered as it is.
 
         Raises Conflict if it is in another state, or is not the last of its session;
         NotFound, ThreadDeleted, TooManyOpenTurns, Busy; and what `rules` raise.
@@ -158,7 +158,7 @@ class Retry:
         tried = 0
         for _ in range(ACCEPT_TRIES):
             prompt = await owned(self.prompts, principal, prompt_id)
-            if prompt.status is Status.SCHEDULED or prompt.turn == tried:
+            if prompt.turn == tried or lifecycle.waits_again(prompt):
                 return await self._woken(prompt)
             if prompt.status not in lifecycle.TRANSITIONS["retry"].sources:
                 raise Conflict(f"a {prompt.status.value} prompt cannot be retried")
