@@ -249,3 +249,33 @@ def background(page: Page) -> str:
     """The colour behind everything."""
     colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
     return colour
+
+
+TABLE = """\
+| course | level | price | starts | what for |
+|---|---|---:|---|---|
+| First steps in Python | beginner | 1 290 € | 2027-01-11 | Variables, loops, files and your own |
+| Web | anybody | 290 € | 2027-02-01 | HTML |
+"""
+
+
+def test_a_table_breaks_no_date_and_no_price(
+    open_window: OpenWindow, plain: LlmClient, model: Model, word: str
+) -> None:
+    ours = Ours(open_window(**PHONE)).open(plain.url)
+    model.told(word, answer=TABLE)
+    ours.ask(f"What is {word}?")
+    expect(ours.said("assistant", "Variables", "done")).to_have_count(1)
+
+    lines = """(cell) => {
+      const words = document.createRange();
+      words.selectNodeContents(cell);
+      return new Set([...words.getClientRects()].map((one) => Math.round(one.top))).size;
+    }"""
+    for text in ("beginner", "1 290 €", "290 €", "2027-01-11", "2027-02-01"):
+        assert ours.page.get_by_role("cell", name=text, exact=True).evaluate(lines) == 1, text
+    # Nor is a text a word wide: what is wider than the telephone is moved to the side.
+    assert ours.page.get_by_role("cell", name="First steps").evaluate(lines) <= 2
+    table = ours.page.locator(".table")
+    assert table.evaluate("(it) => it.scrollWidth > it.clientWidth")
+    assert ours.page.evaluate("document.documentElement.scrollWidth === innerWidth")

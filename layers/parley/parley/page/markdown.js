@@ -16,6 +16,8 @@ const ALLOWED = {
 };
 // Each says its own direction. What is in a list item or a quote follows it.
 const DIRECTED = "h1, h2, h3, h4, h5, h6, li, th, td, blockquote, p:not(li p, blockquote p)";
+// What a cell holds is not broken up to this length (a date, a price), and not narrower beyond it.
+const SHORT = 16;
 const TASK = /^[☑☐] /;
 const LEFTWARD = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 const LINK = /^(https?:|mailto:|tel:)/i;
@@ -70,6 +72,7 @@ function blockOf(token) {
     const frame = h("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table" });
     // Its columns follow the first of its words: "auto" would not look into cells that have their own.
     frame.dir = LEFTWARD.test(/\p{L}/u.exec(table.textContent)?.[0]) ? "rtl" : "ltr";
+    for (const cell of table.querySelectorAll("td")) cell.classList.toggle("long", cell.textContent.length > SHORT);
     table.replaceWith(frame);
     frame.append(table);
   }
