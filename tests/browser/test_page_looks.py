@@ -251,6 +251,20 @@ def background(page: Page) -> str:
     return colour
 
 
+def test_over_a_picture_no_foot_of_a_message_is_half_empty(
+    open_window: OpenWindow, plain: LlmClient, word: str
+) -> None:
+    ours = Ours(open_window()).open(plain.url)
+    ours.answered(f"What is {word}?")
+    ours.answered(f"And what is {word} then?")
+    copying = ours.page.get_by_test_id("copy-answer").first
+    expect(copying).to_have_css("opacity", "0")
+
+    ours.page.evaluate("document.body.classList.add('pictured')")
+
+    expect(copying).to_have_css("opacity", "1")
+
+
 TABLE = """\
 | course | level | price | starts | what for |
 |---|---|---:|---|---|
