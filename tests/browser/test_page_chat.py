@@ -311,7 +311,7 @@ def test_a_text_that_is_too_long_is_kept_back(ours: Ours, plain: LlmClient) -> N
     expect(ours.send_button).to_be_enabled()
 
 
-def test_a_tools_work_is_folded_and_can_be_looked_into(
+def test_a_tools_work_is_told_in_plain_words(
     open_window: OpenWindow, weather: LlmClient, word: str
 ) -> None:
     ours = Ours(open_window()).open(weather.url)
@@ -320,11 +320,9 @@ def test_a_tools_work_is_folded_and_can_be_looked_into(
     expect(ours.said("assistant", "I called a tool", "done")).to_have_count(1)
     for _ in ("as it came", "after a reload"):
         expect(ours.tools).to_have_count(1)
-        expect(ours.tools).to_contain_text("calculator")
+        # How long it took, and with what it was asked, is for the workbench.
+        expect(ours.tools).to_have_text("Calculatordone")
         expect(ours.tools).to_have_attribute("data-outcome", "ok")
-        expect(ours.tools.locator("pre").first).to_be_hidden()
-        ours.tools.locator("summary").click()
-        expect(ours.tools.locator("pre").first).to_contain_text("6*7")
         ours.window.picture("tool")
         ours.page.reload()
         ours.ready()

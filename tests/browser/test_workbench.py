@@ -72,7 +72,10 @@ def test_the_sandbox_shows_what_a_tool_has_answered(
 
     expect(ours.said("assistant", "I called a tool", "done")).to_have_count(1)
     expect(ours.tools.locator("pre")).to_have_count(2)
+    expect(ours.tools.locator("pre").first).to_be_hidden()
     ours.tools.locator("summary").click()
+    expect(ours.tools.locator("pre").first).to_contain_text("6*7")
+    expect(ours.tools).to_contain_text(re.compile(r"\d m?s.*Size of the result"))
     expect(ours.tools.locator("pre").last).to_contain_text("42")
     ours.window.picture("result")
     ours.page.reload()

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { ApiError, chatAnswer, historyAnswer, makeApi } from "../../../layers/parley/parley/page/api.js";
 import { keyFromFragment, makeDoor, makeKeyStore, makeTokens, onKeyInFragment } from "../../../layers/parley/parley/page/keyring.js";
 import { keptText, makeSessions, makeStores, titleOf } from "../../../layers/parley/parley/page/sessions.js";
-import { characters, size } from "../../../layers/parley/parley/page/texts.js";
+import { characters, readable, size } from "../../../layers/parley/parley/page/texts.js";
 
 const KEY = (letter) => letter.repeat(64);
 
@@ -128,6 +128,12 @@ test("a refused key is forgotten and asked for with the reason", async () => {
 test("one is one, and many are many", () => {
   assert.deepEqual([characters(1), characters(0), characters(2)], ["1 character", "0 characters", "2 characters"]);
   assert.deepEqual([size(1), size(312), size(4200)], ["1 byte", "312 bytes", "4.1 KB"]);
+});
+
+test("a tool's name is words", () => {
+  const names = ["stackademy-courses", "get_current_weather", "getWeatherNow", "weather.v2", "HTTP", ""];
+  const words = ["Stackademy courses", "Get current weather", "Get Weather Now", "Weather v2", "HTTP", ""];
+  assert.deepEqual(names.map(readable), words);
 });
 
 test("a key for a named host is sent as it is, and forgotten when it was refused", async () => {

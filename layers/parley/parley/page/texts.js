@@ -75,6 +75,12 @@ export function size(bytes) {
   return bytes < 1024 ? counted(bytes, "byte") : `${(bytes / 1024).toFixed(1)} KB`;
 }
 
+/** A name of a program's for people: "get_current_weather" is "Get current weather". */
+export function readable(name) {
+  const words = name.replace(/[\s_.-]+/g, " ").replace(/(\p{Ll})(?=\p{Lu})/gu, "$1 ").trim();
+  return words.slice(0, 1).toUpperCase() + words.slice(1);
+}
+
 /** A number of characters for people: "1 character", "1,200 characters". */
 export const characters = (count) => counted(count, "character");
 

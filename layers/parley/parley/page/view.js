@@ -4,7 +4,7 @@
 //            answer: "thinking" | "streaming" | "retrying" | "done" | "stopped" | "failed"
 //   edit     on the last question, while nothing is under way
 //   retry    on a failed, a stopped and an empty answer, if it is the last
-//   tool     one call, a <details>; data-state="started" | "done", data-outcome
+//   tool     one call, in the sandbox a <details>; data-state="started" | "done", data-outcome
 //   copy     of a code block; copy-answer of a whole answer
 //   example  an example prompt, while the conversation is empty
 //
@@ -15,7 +15,7 @@
 import { copy, h, icon, initial, webAddress } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
 import { answerState, busy, shown } from "./reading.js";
-import { duration, failure, moment, size } from "./texts.js";
+import { duration, failure, moment, readable, size } from "./texts.js";
 
 /** Shows conversations in `container`; `actions` are {edit, retry}. */
 export function makeView(container, actions) {
@@ -42,6 +42,7 @@ export function makeView(container, actions) {
       const last = index === rows.length - 1;
       turn.show(entry, {
         look,
+        details: Boolean(config?.sandbox_mode),
         pending: key === "pending",
         editable: last && !busy(state),
         retryable: last && !busy(state),
@@ -154,10 +155,10 @@ function makeAnswer(actions) {
   );
   foot.append(time, copying);
 
-  function showTools(list) {
+  function showTools(list, details) {
     for (const tool of list) {
       if (!calls.has(tool.callId)) {
-        calls.set(tool.callId, makeTool());
+        calls.set(tool.callId, details ? makeTool() : makePlainTool());
         tools.append(calls.get(tool.callId).root);
       }
       calls.get(tool.callId).show(tool);
@@ -193,7 +194,7 @@ function makeAnswer(actions) {
       root.setAttribute("aria-label", how.look.name);
       root.setAttribute("aria-busy", String(!["done", "stopped", "failed"].includes(state)));
       if (face.dataset.of !== how.look.name + how.look.logo) portrait(face, how.look);
-      showTools(entry.tools);
+      showTools(entry.tools, how.details);
       if (text !== entry.text || drawn !== entry.promptId) showMarkdown(body, entry.text);
       text = entry.text;
       drawn = entry.promptId;
@@ -242,6 +243,24 @@ function copyButton(text) {
   return button;
 }
 
+/** What a call is to who came to ask something: what is used, and whether it worked. */
+function makePlainTool() {
+  const name = h("span", { class: "tool-name", dir: "auto" });
+  const status = h("span", { class: "tool-status" });
+  const root = h("div", { class: "tool", "data-testid": "tool" }, icon("tool"), name, status);
+  return {
+    root,
+    show(tool) {
+      root.dataset.state = tool.state;
+      root.dataset.outcome = tool.outcome;
+      name.textContent = readable(tool.name);
+      const ended = { ok: "done", failed: "did not work" }[tool.outcome] ?? "";
+      status.textContent = tool.state === "done" ? ended : "at work…";
+    },
+  };
+}
+
+/** What it is to who looks after the llm_client: with what was asked and answered. */
 function makeTool() {
   const title = h("span", { class: "tool-name" });
   const status = h("span", { class: "tool-status" });
