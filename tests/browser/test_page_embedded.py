@@ -199,6 +199,35 @@ def test_it_can_be_open_from_the_start(open_window: OpenWindow, port: int) -> No
     assert box["x"] > VISITOR["viewport"]["width"] - 100
 
 
+@pytest.mark.parametrize(
+    ("given", "back", "front"),
+    [
+        ("#0a7d5a", "rgb(10, 125, 90)", "rgb(255, 255, 255)"),
+        ("#fc0", "rgb(255, 204, 0)", "rgb(17, 17, 17)"),
+        ("red; width: 100%", "rgb(59, 91, 219)", "rgb(255, 255, 255)"),
+    ],
+)
+def test_its_button_has_the_sites_colour(
+    open_window: OpenWindow,
+    port: int,
+    shop: tuple[Path, int],
+    embedded: LlmClient,
+    *,
+    given: str,
+    back: str,
+    front: str,
+) -> None:
+    tag = SCRIPT.format(url=embedded.url).replace(" async", f' data-color="{given}" async')
+    (shop[0] / "coloured.html").write_text(PAGE.format(embedded=tag))
+    window = open_window(f"https://shop.test:{port}/coloured.html", **VISITOR)
+
+    button = window.page.get_by_role("button")
+
+    expect(button).to_have_css("background-color", back)
+    expect(button).to_have_css("color", front)
+    expect(button).to_have_css("width", "58px")
+
+
 @pytest.mark.parametrize("how", ["searched", "searched-frame"])
 def test_it_takes_the_keyboard_from_nobody_who_writes_on_the_site(
     open_window: OpenWindow, port: int, how: str

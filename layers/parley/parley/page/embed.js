@@ -3,7 +3,8 @@
 //   <script src="https://NAME.ACCOUNT.api.DOMAIN/embed.js" defer></script>
 //
 // puts a button in the corner, which opens the chat page of the script's own origin in a frame.
-// data-title="Ask us", data-position="left" and data-open are attributes of the script tag.
+// data-title="Ask us", data-position="left", data-color="#0a7d5a" and data-open are attributes of
+// the script tag.
 // It lives in a shadow root: the site's styles do not reach it, nor its own the site.
 (() => {
   const script = document.currentScript;
@@ -15,17 +16,23 @@
   const title = script.dataset.title || "Chat";
   const side = script.dataset.position === "left" ? "left" : "right";
 
+  const { color = "#3b5bdb" } = script.dataset;
+  const known = /^#([0-9a-f]{3}){1,2}$/i.test(color);
+  if (!known) console.warn(`Parley: data-color="${color}" is no colour such as #0a7d5a or #fc0.`);
+  const back = known ? color : "#3b5bdb";
+  const front = isLight(back) ? "#111" : "#fff";
+
   const STYLE = `
     :host { all: initial !important; position: fixed !important; inset: auto 20px 20px auto !important;
       z-index: 2147483000 !important; }
     :host([data-side="left"]) { inset: auto auto 20px 20px !important; }
     button {
       display: grid; place-items: center; width: 58px; height: 58px; margin: 0; padding: 0; border: 0;
-      border-radius: 50%; background: #3b5bdb; color: #fff; cursor: pointer;
+      border-radius: 50%; background: ${back}; color: ${front}; cursor: pointer;
       box-shadow: 0 4px 18px rgb(20 22 30 / 28%); transition: transform .15s;
     }
     button:hover { transform: scale(1.05); }
-    button:focus-visible { outline: 3px solid #fff; box-shadow: 0 0 0 6px #3b5bdb; }
+    button:focus-visible { outline: 3px solid ${front}; box-shadow: 0 0 0 6px ${back}; }
     svg { width: 26px; height: 26px; fill: none; stroke: currentColor; stroke-width: 1.9;
       stroke-linecap: round; stroke-linejoin: round; }
     .frame {
@@ -183,6 +190,13 @@
     root.append(button, frame);
     document.body.append(host);
     show("open" in script.dataset && script.dataset.open !== "false");
+  }
+
+  /** True if dark lines are seen better on it (WCAG's luminance, at equal contrast with both). */
+  function isLight(hex) {
+    const digits = hex.length === 4 ? [...hex.slice(1)].map((one) => one + one) : hex.slice(1).match(/../g);
+    const linear = digits.map((pair) => (parseInt(pair, 16) / 255) ** 2.2);
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.2;
   }
 
   /** What whoever looks after this site can do. */
