@@ -1,6 +1,7 @@
 """The conversations of this browser: opened again, renamed, removed, taken back."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -8,7 +9,9 @@ from playwright.sync_api import expect
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
 from tests.browser.ours import Ours
+from tests.e2e.cli import Parley
 from tests.e2e.model import Model
+from tests.e2e.stack import Stack
 
 NARROW = {"width": 390, "height": 844}
 
@@ -121,6 +124,24 @@ def test_a_removal_can_be_taken_back_for_twelve_seconds(ours: Ours, word: str) -
     ours.page.reload()
     ours.ready()
     expect(ours.session(word)).to_have_count(0)
+
+
+def test_a_session_that_is_deleted_while_it_is_shown_is_followed_by_a_new_one(
+    ours: Ours, stack: Stack, tmp_path: Path, word: str
+) -> None:
+    parley = Parley(stack, stack.admin_key, tmp_path)
+    ours.answered(f"What is {word}?")
+    listed = parley.json("sessions", "list", "--llm-client", "plain")
+    [session] = [one for one in listed["sessions"] if word in one["title"]]
+
+    parley("sessions", "delete", session["id"], "--yes")
+
+    # Nobody touches the page: its socket was told.
+    expect(ours.notice).to_contain_text("no longer there, so a new one was started")
+    expect(ours.messages).to_have_count(0)
+    expect(ours.session(word)).to_have_count(0)
+    ours.window.picture("deleted")
+    ours.answered(f"And what is {word} now?")
 
 
 def renamed(ours: Ours, title: str, name: str) -> None:
