@@ -153,6 +153,11 @@ def test_parts_with_the_name_in_each_are_looked_at_so_often_only(
     assert 0 < sum(looked_at) <= LOOKED_AT_BYTES
 
 
+def test_white_space_between_two_calls_does_not_make_them_one() -> None:
+    parts = [part(0, None, "f", text) for text in ('{"a":1}', "\n", '{"a":2}', "\n")]
+    assert [json.loads(call.arguments) for call in whole(*parts)] == [{"a": 1}, {"a": 2}]
+
+
 nested = st.recursive(
     st.text("a}{", max_size=3), lambda inner: st.dictionaries(st.just("k"), inner)
 )

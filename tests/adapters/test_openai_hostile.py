@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import httpx2
@@ -108,6 +108,25 @@ async def test_many_events_are_not_taken_for_one_of_many_parts(provider):
     assert (len(texts), type(finished)) == (number + 1, Finished)
 
 
+async def test_an_event_is_not_refused_for_what_else_was_read_with_it(provider):
+    event = chunk({"content": "[" * (EVENT_BRACKETS - 100)})
+    async with Hostile(event + chunk({"content": "{"}) * 100 + ANSWER).serving() as base_url:
+        *texts, finished = await asked(provider, base_url)
+    assert (len(texts), type(finished)) == (102, Finished)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 64])
+async def test_an_event_is_as_large_as_it_is_however_it_is_cut(size):
+    def body(*events: bytes):
+        data = b"\r\n\r\n".join((*events, b""))
+        return [data[n : n + size] for n in range(0, len(data), size)]
+
+    legal = b"data: " + b"[" * EVENT_BRACKETS
+    assert await bounded(body(legal, legal, b"{}")) == b"".join(body(legal, legal, b"{}"))
+    with pytest.raises(httpx2.DecodingError):
+        await bounded(body(b"{}", legal + b"{"))
+
+
 async def test_a_whole_answer_full_of_brackets_may_come_in_one_event(provider):
     text = "[{}, {}]\n" * 2000
     async with Hostile(chunk({"content": text}, "stop")).serving() as base_url:
@@ -157,19 +176,21 @@ async def test_the_words_of_an_error_are_not_read_without_end(provider, line):
     )
 
 
-@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
-@pytest.mark.parametrize("cut", [1, 2, 3])
-async def test_the_end_of_an_event_may_come_in_two_parts(end, cut):
-    async def parts() -> AsyncIterator[bytes]:
-        event = b"data: " + b"x" * (EVENT_BYTES // 4)
-        for _ in range(8):
-            yield event + end[:cut]
-            yield end[cut:]
+async def bounded(parts: Iterable[bytes]) -> bytes:
+    """What comes through of a body that comes in such parts."""
 
     class Body(httpx2.AsyncByteStream):
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return parts()
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for part in parts:
+                yield part
 
     response = httpx2.Response(200, stream=Body())
     await bound(response)
-    assert len(await response.aread()) > EVENT_BYTES
+    return await response.aread()
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("cut", [1, 2, 3])
+async def test_the_end_of_an_event_may_come_in_two_parts(end, cut):
+    event = b"data: " + b"x" * (EVENT_BYTES // 4)
+    assert len(await bounded([event + end[:cut], end[cut:]] * 8)) > EVENT_BYTES

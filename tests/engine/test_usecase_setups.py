@@ -119,6 +119,7 @@ async def test_a_namesake_of_a_deleted_client_is_not_taken_for_it() -> None:
     stage = Stage()
     await stage.setups.resolve(ACCOUNT, "c", 1)
     stage.put(Kind.LLM_CLIENT, "c", 2)
+    assert (await stage.setups.resolve(ACCOUNT, "c", 2)).client is not None, "it is read at once"
     stage.now = 5
     with pytest.raises(ProviderFailed) as caught:
         await stage.setups.resolve(ACCOUNT, "c", 1)

@@ -1,5 +1,6 @@
 """What one event of a provider's stream may cost: the package would collect and build anything."""
 
+import re
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -10,7 +11,7 @@ EVENT_BYTES = 1024 * 1024
 # and nothing else is done meanwhile. The leases of other prompts would run out.
 EVENT_BRACKETS = 10_000
 # Of an event, as the package sees it.
-ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
+END = re.compile(rb"\n\n|\r\r|\r\n\r\n")
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -18,24 +19,24 @@ class _Bounded(httpx2.AsyncByteStream):
 
     def __init__(self, body: httpx2.AsyncByteStream, *, events: bool) -> None:
         self._body = body
-        self._ends = ENDS if events else ()
+        self._events = events
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = brackets = 0
         before = b""
         async for part in self._body:
-            # Those of all events in this part, which is at most 64 KB: too many only if one is.
-            brackets += _brackets(part)
+            # An end may come in two parts: the last bytes, counted already, are looked at again.
             known = before + part
-            before = known[-3:]  # an end may come in two parts
-            ends = max((known.rfind(end) for end in self._ends), default=-1)
-            size = len(known) - ends if ends >= 0 else size + len(part)
-            if size > EVENT_BYTES:
+            pieces = END.split(known) if self._events else [known]
+            sizes, counts = [len(piece) for piece in pieces], [_brackets(piece) for piece in pieces]
+            sizes[0] += size - len(before)
+            counts[0] += brackets - _brackets(before)
+            before = known[-3:]
+            if max(sizes) > EVENT_BYTES:
                 raise httpx2.DecodingError("an event of the stream is too large")
-            if brackets > EVENT_BRACKETS:
+            if max(counts) > EVENT_BRACKETS:
                 raise httpx2.DecodingError("an event of the stream has too many parts")
-            if ends >= 0:
-                brackets = _brackets(known[ends:])
+            size, brackets = sizes[-1], counts[-1]
             yield part
 
     async def aclose(self) -> None:

@@ -69,10 +69,13 @@ class _Call:
     parts: list[str] = field(default_factory=list)
     size: int = 0
 
+    last: str = ""
+
     def add(self, text: str, size: int) -> None:
         if text:
             self.parts.append(text)
             self.size += size
+            self.last = text.rstrip()[-1:] or self.last
 
 
 @dataclass(slots=True)
@@ -114,7 +117,7 @@ class StreamedCalls:
         known = self._known(index, id_, name)
         if known is not None and name and known.name:
             other = bool(id_ and known.id and id_ != known.id)
-            if other or (not id_ and text and self._complete(known)):
+            if other or (not id_ and text.strip() and self._complete(known)):
                 known = None  # whole calls that share an index
         if known is None:
             if len(self._calls) == CALLS_CAP:
@@ -135,7 +138,7 @@ class StreamedCalls:
         """True if the arguments are an object already. Raises ProviderFailed for too much work:
         a name with every delta, and each of them as if it were the last.
         """
-        if not call.parts or not call.parts[-1].rstrip().endswith("}"):
+        if call.last != "}":
             return False
         self._looked_at += call.size
         if self._looked_at > LOOKED_AT_BYTES:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
-from parley.core.thread import Message, Role, replaced_turn
+from parley.core.thread import CALLED_UP, Message, Role, replaced_turn
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -18,12 +18,16 @@ class ContextBudget:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Messages, oldest first; `whole` says that nothing of the thread was left out for its age
-    or its size.
+    """Messages, oldest first, of so many tokens.
+
+    `whole` says that nothing of the thread was left out for its age or its size. `called_up`
+    is `CALLED_UP` of the newest answer that has it, whether or not there was room for that.
     """
 
     messages: tuple[Message, ...]
+    tokens: int
     whole: bool
+    called_up: str = ""
 
 
 def estimated_tokens(text: str) -> int:
@@ -61,8 +65,11 @@ async def build_context(
     taken: list[Message] = []
     replaced: set[int] = set()
     tokens = 0
-    whole = False
+    whole, cut = False, False
+    called_up = ""
     async for message in newest_first:
+        if message.turn not in replaced:
+            called_up = called_up or message.meta.get(CALLED_UP, "")
         cost = message_tokens(message)
         fits = not taken or tokens + cost <= budget.tokens
         if taken and message.turn <= turn - budget.turns:
@@ -75,10 +82,12 @@ async def build_context(
         if not left_out:
             taken.append(message)
             tokens += cost
+        cut = cut or not fits
     else:
-        whole = True
+        whole = not cut
     taken.reverse()
-    return Context(tuple(_begun_with_a_question(_without_orphans(taken))), whole)
+    messages = tuple(_begun_with_a_question(_without_orphans(taken)))
+    return Context(messages, sum(map(message_tokens, messages)), whole, called_up)
 
 
 def _without_orphans(messages: list[Message]) -> list[Message]:

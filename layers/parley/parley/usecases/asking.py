@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
-from parley.core.context import Context
+from parley.core.context import Context, estimated_tokens
 from parley.core.errors import ProviderFailed
 from parley.core.functions import FUNCTIONS, FunctionSpec
 from parley.core.llm_client import LlmClient
@@ -15,7 +15,6 @@ from parley.core.model import Model
 from parley.core.plugin import SEARCH_TERMS, StaticPlugin, selected, tool_of
 from parley.core.session import intro_of
 from parley.core.thread import (
-    CALLED_UP,
     COMPLETION_LIMIT_BYTES,
     ROUNDS_APART,
     Message,
@@ -28,6 +27,7 @@ from parley.ports import ChatMessage, ProviderRequest, Tool
 from parley.usecases.setups import Setup
 
 SYSTEM = "system"
+GREETED = "You have begun the conversation with this:"
 # What a turn stores has to fit in one transaction of 4 MB, whatever a manifest says.
 ROUNDS_CAP = 16
 
@@ -42,7 +42,7 @@ class Asking:
 
     @property
     def called_up(self) -> str:
-        """The numbers of the plugins that the turn has for a term: `CALLED_UP` of its answer."""
+        """The numbers of the plugins that the turn has for a term, as its answer keeps them."""
         return ",".join(str(one.number) for one in self.plugins if one.directive == SEARCH_TERMS)
 
     def plugin_of(self, name: str) -> str:
@@ -61,10 +61,7 @@ def asking(setup: Setup, question: Message, context: Context, now: int) -> Askin
     messages = spoken(context.messages)
     if setup.client is None:
         return Asking(ProviderRequest(setup.model, "", messages))
-    if context.whole:
-        # What the person was greeted with is what the first question may answer.
-        messages = (*_greeting(setup.client), *messages)
-    return _chat(setup, setup.client, context.messages, messages, now)
+    return _chat(setup, setup.client, context, messages, now)
 
 
 def _completion(setup: Setup, template: str, text: str) -> ProviderRequest:
@@ -79,35 +76,37 @@ def _completion(setup: Setup, template: str, text: str) -> ProviderRequest:
 def _chat(
     setup: Setup,
     client: LlmClient,
-    context: Sequence[Message],
+    context: Context,
     messages: tuple[ChatMessage, ...],
     now: int,
 ) -> Asking:
-    newest, *earlier = (m.text for m in reversed(context) if m.role is Role.USER)
-    selection = selected(setup.plugins, newest, earlier, _called_up(context))
+    newest, *earlier = (m.text for m in reversed(context.messages) if m.role is Role.USER)
+    selection = selected(setup.plugins, newest, earlier, _numbers(context.called_up))
     chosen = (*selection.selected, *selection.offered)
     model, temperature = _figures(setup, client, selection.selected)
     rounds = min(client.limits.tool_rounds, ROUNDS_CAP)
     request = ProviderRequest(
         model,
         "",
-        (ChatMessage(SYSTEM, _system(client, selection.selected, now)), *messages),
+        (ChatMessage(SYSTEM, _system(client, context, selection.selected, now)), *messages),
         tools=tuple(_tools(client, chosen)) if rounds > 0 else (),
         temperature=temperature,
     )
     return Asking(request, chosen, rounds)
 
 
-def _greeting(client: LlmClient) -> Iterable[ChatMessage]:
-    return (ChatMessage(Role.ASSISTANT.value, text) for text in intro_of(client))
+def _greeting(client: LlmClient, context: Context) -> str:
+    """What the person was greeted with: the first question may answer that.
 
-
-def _called_up(context: Iterable[Message]) -> set[int]:
-    """The numbers of the plugins that the answers in a context had for a term.
-
-    Each answer has those of the one before it, so one of them says all.
+    As long as the whole conversation is there, and has room for it. No messages of its own:
+    many models refuse a conversation that begins with the assistant.
     """
-    listed = ",".join(message.meta.get(CALLED_UP, "") for message in context)
+    greeting = "\n\n".join((GREETED, *intro_of(client)))
+    fits = context.tokens + estimated_tokens(greeting) <= client.budget.tokens
+    return greeting if context.whole and fits and intro_of(client) else ""
+
+
+def _numbers(listed: str) -> set[int]:
     return {int(number) for number in listed.split(",") if number.isascii() and number.isdigit()}
 
 
@@ -123,12 +122,13 @@ def _figures(
     return replace(model, max_tokens=max_tokens), temperature
 
 
-def _system(client: LlmClient, plugins: Iterable[StaticPlugin], now: int) -> str:
+def _system(client: LlmClient, context: Context, plugins: Iterable[StaticPlugin], now: int) -> str:
     """The system message of one turn. It is made anew for each, and never stored."""
     moment = datetime.fromtimestamp(now / 1000, UTC)
     date = f"The current date and time (UTC): {moment:%A, %Y-%m-%d %H:%M}."
     roles = [plugin.system_role for plugin in plugins if plugin.system_role]
-    return "\n\n".join([date, client.system_role, *roles])
+    texts = (date, client.system_role, *roles, _greeting(client, context))
+    return "\n\n".join(filter(None, texts))
 
 
 def _tools(client: LlmClient, plugins: Iterable[StaticPlugin]) -> Iterable[Tool]:

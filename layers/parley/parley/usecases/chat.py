@@ -166,7 +166,7 @@ class Chat:
         return await self.threads.messages(principal.account, thread_id, limit, after)
 
     async def delete_message(self, principal: Principal, message_id: str) -> None:
-        """Delete a message of one of the caller's threads, a question with its prompt.
+        """Delete a message of one of the caller's threads, a question of theirs with its prompt.
 
         Raises NotFound; Conflict for the question of an unfinished prompt, which is still
         needed: cancel it first.
@@ -175,13 +175,13 @@ class Chat:
         for message in await self.threads.message_by_id(principal.account, message_id):
             if await self.thread(principal, message.thread_id) is None:
                 continue
-            await self._remove_prompt_of(message)
+            await self._remove_prompt_of(principal, message)
             await self.threads.delete_message(message)
             found = True
         if not found:
             raise NotFound("no such message")
 
-    async def _remove_prompt_of(self, message: Message) -> None:
+    async def _remove_prompt_of(self, principal: Principal, message: Message) -> None:
         """Remove the prompt whose question the message is; raises Conflict.
 
         Left behind it could not be tried again, and the deletion of its thread, which finds
@@ -191,11 +191,14 @@ class Chat:
         Race: a retry reopens the prompt and moves the question, after it was seen ended. So
         the removal is refused, and the question is one of an unfinished prompt again.
         """
+        # Another's prompt stays: they may still ask for it, and its id is not to run again.
         prompt = await self.prompts.prompt(message.account, message.id)
         if prompt is None or (prompt.thread_id, prompt.turn) != (message.thread_id, message.turn):
             return
         if not prompt.status.terminal:
             raise Conflict(UNFINISHED)
+        if not principal.owns(prompt):
+            return
         try:
             await self.prompts.remove(prompt.account, prompt.id)
         except TransitionRefused:

@@ -5,7 +5,15 @@ from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 
 from parley.core.access import Principal
-from parley.core.errors import Conflict, NotFound, TransitionRefused
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    NotFound,
+    ParleyError,
+    TooManyOpenTurns,
+    TransitionRefused,
+    Unavailable,
+)
 from parley.core.prompt import Prompt, Status
 from parley.ports import DeadLetter, DeadLetters, Page, PromptQuery
 from parley.usecases.cancel import Retry
@@ -47,15 +55,22 @@ class Redrive:
         but a record in the queue, whose prompt is gone or was dealt with since. Both are dead
         letters no more, and their records are deleted. A record of an unfinished prompt
         stays: it is written before the prompt is abandoned, so its time may be about to
-        come. Whatever could not be retried now stays, too, and the error is raised.
+        come. What cannot be retried just now stays, too, and does not keep the others from
+        it; that is raised (TooManyOpenTurns, Busy, Unavailable) if nothing else was done.
         """
         principal.require_admin()
         records = list(await self.dead_letters.take(principal.account, AT_ONCE))
         retried: list[Prompt] = []
         obsolete: list[DeadLetter] = []
+        blocked: list[ParleyError] = []
         try:
             for prompt in await self._given_up(principal.account, prompt_id):
-                if (again := await self._retried(principal, prompt)) is not None:
+                try:
+                    again = await self._retried(principal, prompt)
+                except (TooManyOpenTurns, Busy, Unavailable) as error:
+                    blocked.append(error)
+                    continue
+                if again is not None:
                     retried.append(again)
                 else:
                     obsolete.append(_letter(prompt))
@@ -66,6 +81,8 @@ class Redrive:
                     await self._forget(records, record.prompt_id)
         finally:
             await self.dead_letters.give_back(records)
+        if blocked and not retried and not obsolete:
+            raise blocked[0]
         return retried, obsolete
 
     async def _given_up(self, account: str, prompt_id: str) -> Sequence[Prompt]:

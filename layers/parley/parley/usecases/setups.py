@@ -79,7 +79,7 @@ class Setups:
     ) -> None:
         self._catalogues = catalogues
         self._resources = resources
-        self.remembered = Remembered[tuple[str, str], _Read](REMEMBER_SECONDS, monotonic)
+        self.remembered = Remembered[tuple[str, str, int], _Read](REMEMBER_SECONDS, monotonic)
         # Just names, and for long: what a container has met it reads in one call.
         self._plugins = Remembered[tuple[str, str], tuple[str, ...]](NAMES_SECONDS, monotonic)
 
@@ -91,7 +91,7 @@ class Setups:
         (`client_gone`, not retryable) if it was deleted, also if another has its name now;
         Invalid if it has no model.
         """
-        read = await self._read(account, name)
+        read = self.remembered.get((account, name, number)) or await self._read(account, name)
         if read.client is None or read.client.number != number:
             raise ProviderFailed("client_gone", "the llm_client was deleted", retryable=False)
         client = read.client
@@ -100,8 +100,6 @@ class Setups:
         return Setup(model, client, read.plugins, read.catalogue)
 
     async def _read(self, account: str, name: str) -> "_Read":
-        if known := self.remembered.get((account, name)):
-            return known
         guessed = self._plugins.get((account, name)) or ()
         catalogue, resource, found = await self._catalogues.with_client(account, name, guessed)
         if resource is None:
@@ -111,7 +109,7 @@ class Setups:
         if missing := [plugin for plugin in dict.fromkeys(names) if plugin not in guessed]:
             found = [*found, *await self._resources.some(account, Kind.PLUGIN, missing)]
         read = _Read(catalogue, client, _in_order(names, found))
-        self.remembered.put((account, name), read)
+        self.remembered.put((account, name, client.number), read)
         self._plugins.put((account, name), names[:GUESS_CAP])
         return read
 
