@@ -4,7 +4,10 @@ An interrupt in the middle of a call would leave without knowing whether the cal
 heard. So the first one is only noted until the answer is there; a second one leaves at once.
 """
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -46,3 +49,25 @@ class HeldInterrupt:
         self.__exit__()
         if self.noted:
             raise KeyboardInterrupt
+
+
+AGAIN_SECONDS = 0.02
+
+
+def keep_interrupts() -> None:
+    """Let no Ctrl-C be lost.
+
+    Python raises KeyboardInterrupt wherever the program happens to be. In a callback of the
+    garbage collector, or a `__del__`, it is told on stderr and ignored: then it is sent again,
+    by when the program is somewhere else.
+    """
+    usual = sys.unraisablehook
+
+    def hook(ignored: Any) -> None:
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            # Sent here, it would be raised here, and ignored as well.
+            threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            usual(ignored)
+
+    sys.unraisablehook = hook

@@ -21,6 +21,7 @@ from parley_cli.commands import (
     sessions,
     threads,
 )
+from parley_cli.held import keep_interrupts
 from parley_cli.helping import NARROW, flowing, plain
 from parley_cli.session import ParleyGroup
 
@@ -85,6 +86,7 @@ flowing(app)
 
 def main() -> None:
     """The entry point. What cannot be encoded is shown as an escape, not as a crash."""
+    keep_interrupts()
     if sys.stdin is None:  # closed, as by `<&-`: as good as empty
         sys.stdin = io.TextIOWrapper(io.BytesIO())
     if shutil.get_terminal_size().columns < NARROW:

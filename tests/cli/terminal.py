@@ -65,11 +65,15 @@ class Terminal:
         end = time.monotonic() + SECONDS
         while select.select([self.ours], [], [], max(end - time.monotonic(), 0))[0]:
             try:
-                if not os.read(self.ours, 4096):
-                    break
+                data = os.read(self.ours, 4096)
             except OSError:
                 break
-        return self.process.wait(max(end - time.monotonic(), 1))
+            if not data:
+                break
+            self.sent += data.decode()
+        else:
+            raise AssertionError(f"it did not end: {self.sent!r}")
+        return self.process.wait(SECONDS)
 
     def close(self) -> None:
         """Whatever has become of it."""
