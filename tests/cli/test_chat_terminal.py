@@ -94,8 +94,7 @@ def test_a_second_ctrl_c_leaves(api: FakeApi, open_chat: Open):
     terminal.until("a long ")
     terminal.interrupt()
     terminal.until("Ctrl-C again leaves")
-    terminal.interrupt()
-    assert terminal.end() == 130
+    assert terminal.leave() == 130
 
 
 def test_a_failed_answer_is_tried_again(api: FakeApi, open_chat: Open):
@@ -227,5 +226,4 @@ def test_a_second_ctrl_c_while_it_is_posted_leaves_at_once(api: FakeApi, open_ch
     api.script, api.chat.at_post = UNENDING, Interrupts(terminal, let=False)
     terminal.type("Tell me")
     terminal.until("Ctrl-C again leaves")
-    terminal.interrupt()
-    assert terminal.end() == 130
+    assert terminal.leave() == 130
