@@ -276,6 +276,8 @@ def test_deleting_a_session_ends_it_everywhere(visit: Visit, admin: Client, word
     with visit().listening(key) as socket:
         assert socket.subscribe(thread)["type"] == "subscribed"
         admin.call("DELETE", f"/api/v1/sessions/{thread}/")
+        told = socket.until(lambda frame: frame["type"] == "error", "the end of the session")
+        assert (told["error"], told["threadId"]) == ("the thread was deleted", thread)
         assert socket.subscribe(thread)["error"] == "no such thread"
     assert visit().say(key, "hello").status_code == 404
     assert word not in str(visit().config(key))
