@@ -697,15 +697,6 @@ COMMAND_LINE = [
         host=API,
         key="user-key",
     ),
-    of_host(
-        "GET of a command line's call",
-        405,
-        "this path answers OPTIONS, POST",
-        CLI_CHAT,
-        method="GET",
-        host=API,
-        key="user-key",
-    ),
     Refusal(
         "a query parameter that apply does not have",
         400,

@@ -55,6 +55,31 @@ def test_a_session_sticks_to_key_machine_and_client(client: ChatClient) -> None:
     assert session_of(client) == first
 
 
+def test_what_sticks_is_read_with_get_as_at_every_address(client: ChatClient) -> None:
+    def got(path: str) -> Any:
+        reply = client.at("GET", path, host="localhost:9357", key="user-key")
+        assert reply.status == 200, reply.text
+        return reply.json["data"]
+
+    empty = got(CHAT)
+    assert empty["prompts"] == []
+    assert empty["messages"][0]["role"] == "assistant", "the welcome"
+    key = got(CONFIG)["session_key"]
+    assert key == session_of(client)
+    for text in ("hello", "hello again"):
+        assert cli(client, CHAT, {"prompt": text}).json["data"]["request"]["session_key"] == key
+        client.drain()
+    for path in (CHAT, CHAT.replace("/chat/", "/prompt/"), CHAT.replace("?", "?limit=2&")):
+        said = [one["content"] for one in got(path)["messages"] if one["role"] == "user"]
+        assert said == ["hello", "hello again"]
+    newest = got(f"{CHAT}&limit=1")
+    assert [one["content"] for one in newest["messages"] if one["role"] == "user"] == [
+        "hello again"
+    ]
+    older = got(f"{CHAT}&after={newest['after']}")
+    assert [one["content"] for one in older["messages"] if one["role"] == "user"] == ["hello"]
+
+
 def test_a_new_session_begins_when_it_is_asked_for(client: ChatClient) -> None:
     first = session_of(client)
     second = session_of(client, f"{CONFIG}&new_session=true")

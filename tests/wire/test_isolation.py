@@ -44,7 +44,12 @@ CHAT: dict[str, tuple[What, Any]] = {
     "retry_turn": (What.RETRY, {"prompt_id": "none"}),
 }
 # By name, with a session of their own making.
-CLI = {"cli_config": "config/", "cli_chat": ""}
+CLI = {
+    "get_cli_config": ("GET", "config/"),
+    "cli_config": ("POST", "config/"),
+    "get_cli_chat": ("GET", ""),
+    "cli_chat": ("POST", ""),
+}
 # What is the same for everybody, whoever they are.
 PAGES = {What.PAGE, What.WORKBENCH, What.ASSET, What.NOTHING}
 CHAT_ENDPOINTS = [e for e in http.ENDPOINTS if e.chat]
@@ -179,10 +184,10 @@ def test_the_command_lines_form_lets_the_same_in(
 ) -> None:
     name = place.split()[1]
     for word in ("chat", "prompt"):
-        for middle in CLI.values():
+        for method, middle in CLI.values():
             path = f"/api/v1/cli/{word}/{middle}{name}/?uid=machine"
-            body = None if middle else {"prompt": "Hello?", "wait": 0}
-            reply = shared.ask("POST", path, body, host=API, credential=who)
+            body = {"prompt": "Hello?", "wait": 0} if (method, middle) == ("POST", "") else None
+            reply = shared.ask(method, path, body, host=API, credential=who)
             if outcome in {"in", "own"}:
                 assert reply.status == 200
                 assert THEIRS not in reply.text or outcome == "own"

@@ -18,7 +18,7 @@ from parley.core.errors import (
     Unavailable,
 )
 from parley.core.events import prompt_state
-from parley.core.session import SESSION_KEY
+from parley.core.session import SESSION_KEY, Session
 from parley.usecases.converse import Said, Turned
 from parley.usecases.sessions import HISTORY_TURNS
 from parley.wire.http_calls import ChatCall, Endpoint
@@ -193,15 +193,24 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and ID_PATTERN.fullmatch(value) is not None
 
 
+TurnsQuery = Annotated[int, Query(ge=1, le=HISTORY_TURNS, description="Turns.")]
+AfterQuery = Annotated[str, Query(max_length=1024, description="`after` of the page before.")]
+
+
 async def get_chat(
     call: ChatCall,
     session_key: SessionKeyQuery = "",
-    limit: Annotated[int, Query(ge=1, le=HISTORY_TURNS, description="Turns.")] = HISTORY_TURNS,
-    after: Annotated[str, Query(max_length=1024, description="`after` of the page before.")] = "",
+    limit: TurnsQuery = HISTORY_TURNS,
+    after: AfterQuery = "",
 ) -> SessionAnswer:
     """Read a session: its newest turns, oldest first; with `after` the ones before those."""
     key = session_key_of(call, session_key)
     session = await call.api.chats.sessions.require(call.client, key, messages=not after)
+    return await page_of(call, session, limit, after)
+
+
+async def page_of(call: ChatCall, session: Session, limit: int, after: str) -> SessionAnswer:
+    """A page of a session."""
     history = await call.api.chats.sessions.history(session, limit, after)
     intro = [] if history.after else intro_items(session)
     data = SessionData(

@@ -8,8 +8,19 @@ from typing_extensions import TypedDict
 from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from parley.core.session import Session
 from parley.usecases.converse import Said
+from parley.usecases.sessions import HISTORY_TURNS
 from parley.wire.http_calls import ChatCall, Endpoint
-from parley.wire.smarter.chat import TOLD_TO_PEOPLE, ChatBody, input_of, said_by, seconds_for
+from parley.wire.smarter.chat import (
+    TOLD_TO_PEOPLE,
+    AfterQuery,
+    ChatBody,
+    SessionAnswer,
+    TurnsQuery,
+    input_of,
+    page_of,
+    said_by,
+    seconds_for,
+)
 from parley.wire.smarter.config import ConfigAnswer, config_of
 from parley.wire.smarter.envelope import THING, body_of, refused_body
 from parley.wire.smarter.shapes import API, Metadata
@@ -47,6 +58,21 @@ async def cli_config(
     return await config_of(call, await _session(call, uid, new_session, messages=True))
 
 
+async def get_cli_config(
+    call: ChatCall, uid: Uid = "", new_session: NewSession = "false"
+) -> ConfigAnswer:
+    """The config object of the session that sticks to the caller."""
+    return await cli_config(call, uid, new_session)
+
+
+async def get_cli_chat(
+    call: ChatCall, uid: Uid = "", limit: TurnsQuery = HISTORY_TURNS, after: AfterQuery = ""
+) -> SessionAnswer:
+    """Read the session that sticks to the caller; one is begun if there is none."""
+    session = await _session(call, uid, messages=not after)
+    return await page_of(call, session, limit, after)
+
+
 async def cli_chat(
     call: ChatCall, body: CliChatBody, uid: Uid = "", new_session: NewSession = "false"
 ) -> CliChatAnswer:
@@ -73,7 +99,7 @@ async def cli_chat(
 
 
 async def _session(
-    call: ChatCall, uid: str, new_session: str, *, messages: bool = False
+    call: ChatCall, uid: str, new_session: str = "false", *, messages: bool = False
 ) -> Session:
     renew = new_session == "true"
     return await call.api.chats.sticky(call.client, call.key, uid, renew=renew, messages=messages)
@@ -95,6 +121,10 @@ TAG = "chat"
 PATH = "/api/v1/cli/chat"
 REFUSES = (Invalid, Forbidden, NotFound)
 ENDPOINTS = (
+    Endpoint(
+        "GET", f"{PATH}/config/<client>", get_cli_config, TAG, "Read the config", REFUSES, chat=True
+    ),
+    Endpoint("GET", f"{PATH}/<client>", get_cli_chat, TAG, "Read the session", REFUSES, chat=True),
     Endpoint(
         "POST", f"{PATH}/config/<client>", cli_config, TAG, "Get the config", REFUSES, chat=True
     ),
