@@ -123,6 +123,23 @@ test("a refused key is forgotten and asked for with the reason", async () => {
   assert.equal(keys.get(), "new");
 });
 
+for (const status of [200, 401]) {
+  test(`a key that is given while another is on its way counts (${status})`, async () => {
+    const keys = makeKeyStore(new Storage());
+    keys.set("first");
+    const asked = [];
+    const fetch = async (_, { headers }) => {
+      asked.push(headers.Authorization);
+      if (asked.length > 1) return response(200, { token: "of the second", expires_at: 9e12 });
+      keys.set("second");
+      return response(status, { token: "of the first", expires_at: 9e12 });
+    };
+    const tokens = makeTokens({ base: "/", keys, ask: assert.fail, fetch });
+    assert.equal(await tokens.get(), "of the second");
+    assert.deepEqual([keys.get(), asked], ["second", ["Bearer first", "Bearer second"]]);
+  });
+}
+
 // --- words --------------------------------------------------------------------
 
 test("one is one, and many are many", () => {

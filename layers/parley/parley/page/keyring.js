@@ -93,13 +93,17 @@ export function makeTokens({ base, keys, ask, fetch = globalThis.fetch, now = Da
     let reason = "";
     for (;;) {
       const key = keys.get() || (await ask(reason));
+      // Another may be given while this one is on its way: then that one counts.
+      const isLatest = () => (keys.get() || key) === key;
       try {
-        token = await exchange(key);
+        const found = await exchange(key);
+        if (!isLatest()) continue;
+        token = found;
         keys.set(key);
         return token.value;
       } catch (error) {
         if (!(error instanceof KeyRefused)) throw error;
-        keys.forget();
+        if (isLatest()) keys.forget();
         reason = error.message;
       }
     }

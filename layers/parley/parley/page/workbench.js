@@ -15,6 +15,8 @@ async function load(reason = "") {
       headers: { Authorization: `Bearer ${key}`, Accept: "application/json" },
       cache: "no-store",
     });
+    // Another key was given meanwhile: its own list is on its way.
+    if ((keys.get() || key) !== key) return;
     if (response.status === 401 || response.status === 403) {
       keys.forget();
       load(REFUSED);
