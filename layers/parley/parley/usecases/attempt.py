@@ -18,7 +18,7 @@ from parley.core.events import message_frame
 from parley.core.plugin import RESULT_BYTES
 from parley.core.policy import Policy
 from parley.core.prompt import Prompt, Status, Usage
-from parley.core.thread import QUESTION, ROUNDS_APART, ToolCall
+from parley.core.thread import CALLED_UP, QUESTION, ROUNDS_APART, ToolCall
 from parley.ports import (
     Clock,
     Finished,
@@ -79,7 +79,7 @@ class Attempt:
 
     `lease_end` and `deadline` are on the monotonic clock: the end of the lease as known
     when the claim was sent (so never later than what is stored), and the moment by which
-    the runner's time is nearly used up.
+    the runner's time is nearly used up. `meta` is that of its answer, once it has been asked.
     """
 
     prompt: Prompt
@@ -88,8 +88,7 @@ class Attempt:
     lease_end: float
     deadline: float
     first_token_at: int = 0
-    called_up: str = ""
-    model_meta: dict[str, str] = field(default_factory=dict)
+    meta: dict[str, str] = field(default_factory=dict)
     delivery: Delivery = field(init=False)
     _renewals: list["asyncio.Future[Prompt]"] = field(default_factory=list)
     _size: int = 0
@@ -221,8 +220,9 @@ class Attempt:
             raise ProviderFailed("question_gone", "the question was deleted", retryable=False)
         self.delivery.open_with(message_frame(question))
         found = asking(setup, question, context, ports.clock.now())
-        self.called_up = found.called_up
-        self.model_meta = setup.meta_of(found.request.model)
+        self.meta = setup.meta_of(found.request.model)
+        if found.called_up:
+            self.meta[CALLED_UP] = found.called_up
         name = found.request.model.secret
         api_key = await ports.secrets.secret(prompt.account, name) if name else ""
         return replace(found, request=replace(found.request, api_key=api_key))

@@ -17,7 +17,6 @@ from parley.core.lifecycle import Failure
 from parley.core.prompt import OpenTurn, Outcome, Prompt, Status
 from parley.core.thread import (
     ANSWER,
-    CALLED_UP,
     QUESTION,
     Message,
     Role,
@@ -292,5 +291,5 @@ class Run:
             updated_at=now,
             finish_reason=finish_reason,
             partial=partial,
-            meta=attempt.model_meta | ({CALLED_UP: attempt.called_up} if attempt.called_up else {}),
+            meta=attempt.meta,
         )
