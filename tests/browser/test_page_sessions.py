@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
@@ -124,6 +124,35 @@ def test_a_removal_can_be_taken_back_for_twelve_seconds(ours: Ours, word: str) -
     ours.page.reload()
     ours.ready()
     expect(ours.session(word)).to_have_count(0)
+
+
+def test_the_offer_may_end_just_before_the_new_chat_is_drawn(ours: Ours, word: str) -> None:
+    ours.answered(f"What is {word}?")
+    expect(ours.session(word)).to_have_count(1)
+    configs: list[Route] = []
+
+    def hold(route: Route) -> None:
+        configs.append(route)
+
+    ours.page.route("**/config/", hold)
+    # The two moments, to be put one after the other with nothing between.
+    ours.page.evaluate(
+        """() => {
+          const { setTimeout } = window;
+          window.setTimeout = (act, ms) =>
+            ms === 12_000 ? (window.end = act) : setTimeout(act, ms);
+        }"""
+    )
+
+    removed(ours, word)
+    expect(ours.composer).to_be_disabled()
+    expect(ours.page.get_by_test_id("session-undo")).to_be_focused()
+    ours.page.evaluate("window.requestAnimationFrame = (draw) => (window.draw = draw)")
+    with ours.page.expect_websocket():
+        configs.pop().continue_()
+    ours.page.evaluate("end(), draw()")
+
+    expect(ours.composer).to_be_focused()
 
 
 def test_a_session_that_is_deleted_while_it_is_shown_is_followed_by_a_new_one(

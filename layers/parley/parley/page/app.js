@@ -124,9 +124,10 @@ function draw() {
   if (asking !== it.key && phase === "ready") {
     asking = it.key;
     if (!empty) scroll.toEnd();
-    // Not from the button that takes a removal back.
+    // Not from the button that takes a removal back: hidden, it has the focus for a frame more.
+    const undoing = !$("undo").hidden && $("undo").contains(document.activeElement);
     // Nor from the site around it.
-    const elsewhere = $("undo").contains(document.activeElement) || (framed && !document.hasFocus());
+    const elsewhere = undoing || (framed && !document.hasFocus());
     if (matchMedia("(hover: hover)").matches && !elsewhere) composer.focus({ preventScroll: true });
   }
 }
