@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
@@ -14,6 +14,15 @@ from tests.e2e.model import Model
 from tests.e2e.stack import Stack
 
 NARROW = {"width": 390, "height": 844}
+# No conversation is opened before `opened()`.
+GATE = """() => {
+  const gate = new Promise((open) => (window.opened = open));
+  const { fetch } = window;
+  window.fetch = async (url, request) => {
+    if (String(url).includes("/config/")) await gate;
+    return fetch(url, request);
+  };
+}"""
 
 
 @pytest.fixture
@@ -77,7 +86,7 @@ def test_a_conversation_that_was_removed_from_the_list_can_be_taken_back(
     ours.window.picture("removed")
     # Who uses the keyboard is at the button, and afterwards where one asks.
     expect(undo).to_be_focused()
-    expect(ours.composer).to_be_enabled()
+    expect(ours.page.get_by_test_id("welcome")).to_be_visible()
     expect(undo).to_be_focused()
     ours.page.keyboard.press("Enter")
 
@@ -126,32 +135,63 @@ def test_a_removal_can_be_taken_back_for_twelve_seconds(ours: Ours, word: str) -
     expect(ours.session(word)).to_have_count(0)
 
 
-def test_the_offer_may_end_just_before_the_new_chat_is_drawn(ours: Ours, word: str) -> None:
+def test_what_is_asked_while_a_new_chat_is_opened_is_sent_when_it_is_there(
+    ours: Ours, word: str
+) -> None:
+    ours.answered(f"The first {word}")
+    ours.page.evaluate(GATE)
+
+    ours.new_chat.click()
+    expect(ours.new_chat).to_be_disabled()
+    ours.page.keyboard.type(f"The second {word}")
+    ours.page.keyboard.press("Enter")
+    expect(ours.page.get_by_text("sent as soon as the conversation is open")).to_be_visible()
+    ours.window.picture("waiting")
+    ours.page.evaluate("opened()")
+
+    expect(ours.said("assistant", f"The second {word}", "done")).to_have_count(1)
+    expect(ours.said("user")).to_have_count(1)
+    expect(ours.composer).to_have_value("")
+    expect(ours.composer).to_be_focused()
+
+
+def test_what_was_asked_of_a_conversation_that_was_left_goes_to_no_other(
+    ours: Ours, word: str
+) -> None:
+    ours.answered(f"The first {word}")
+    expect(ours.session(word)).to_have_count(1)
+    ours.page.evaluate(GATE)
+
+    ours.new_chat.click()
+    expect(ours.new_chat).to_be_disabled()
+    ours.page.keyboard.type(f"The second {word}")
+    ours.page.keyboard.press("Enter")
+    ours.session(word).get_by_test_id("session-open").click()
+    expect(ours.page.get_by_text("sent as soon as")).to_be_hidden()
+    ours.page.evaluate("opened()")
+
+    expect(ours.said("assistant", f"The first {word}", "done")).to_have_count(1)
+    expect(ours.new_chat).to_be_enabled()
+    expect(ours.composer).to_have_value(f"The second {word}")
+    expect(ours.said("user")).to_have_count(1)
+
+
+def test_an_offer_that_ends_while_the_new_chat_is_opened_leaves_the_focus_there(
+    ours: Ours, word: str
+) -> None:
     ours.answered(f"What is {word}?")
     expect(ours.session(word)).to_have_count(1)
-    configs: list[Route] = []
-
-    def hold(route: Route) -> None:
-        configs.append(route)
-
-    ours.page.route("**/config/", hold)
-    # The two moments, to be put one after the other with nothing between.
-    ours.page.evaluate(
-        """() => {
-          const { setTimeout } = window;
-          window.setTimeout = (act, ms) =>
-            ms === 12_000 ? (window.end = act) : setTimeout(act, ms);
-        }"""
-    )
+    ours.page.clock.install()
+    ours.page.evaluate(GATE)
 
     removed(ours, word)
-    expect(ours.composer).to_be_disabled()
+    expect(ours.new_chat).to_be_disabled()
     expect(ours.page.get_by_test_id("session-undo")).to_be_focused()
-    ours.page.evaluate("window.requestAnimationFrame = (draw) => (window.draw = draw)")
-    with ours.page.expect_websocket():
-        configs.pop().continue_()
-    ours.page.evaluate("end(), draw()")
+    ours.page.clock.fast_forward(12_000)
+    expect(ours.composer).to_be_focused()
+    ours.page.evaluate("opened()")
 
+    expect(ours.new_chat).to_be_enabled()
     expect(ours.composer).to_be_focused()
 
 

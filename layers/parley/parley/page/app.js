@@ -1,6 +1,7 @@
-// The chat page: puts the parts together and minds the composer, the header and the notices.
+// The chat page: puts the parts together and minds the header, the greeting and the notices.
 
 import { ApiError, makeApi } from "./api.js";
+import { makeComposer } from "./composer.js";
 import { makeConversation } from "./conversation.js";
 import { $, answerForm, askForKey, h, icon, keyForm, themeButton, webAddress } from "./dom.js";
 import { keyFromFragment, makeDoor, makeKeyStore, makeTokens, onKeyInFragment } from "./keyring.js";
@@ -9,13 +10,12 @@ import { makePanel } from "./panel.js";
 import { followEnd } from "./scroll.js";
 import { keptText, makeSessions, makeStores } from "./sessions.js";
 import { keepSocket } from "./socket.js";
-import { busy, lastEntry, shown } from "./reading.js";
-import { characters, TEXTS } from "./texts.js";
+import { busy, shown } from "./reading.js";
+import { TEXTS } from "./texts.js";
 import { makeView, portrait } from "./view.js";
 
 const BANNER_MS = 1500;
 const SPOKEN = 1500;
-const PATIENT = 0.9;
 
 const framed = window.parent !== window;
 const coming = makeStores();
@@ -24,15 +24,10 @@ if (framed) window.parent.postMessage("parley:ready", "*");
 const stores = await coming;
 const { base, bearer, token, drop, door, keys } = access(location.pathname);
 const sessions = makeSessions(base, stores.lasting);
-const draft = keptText(`parley:draft:${base}`);
-const composer = $("composer");
 const scroll = followEnd($("scroll"), $("newest"));
-let editing = false;
-let draftBefore = "";
 let frame = 0;
 let oldest = "";
 let asking = "";
-let hurried = false; // something was to be sent before the answer was there
 
 const conversation = makeConversation({
   api: makeApi({ base, bearer, fetch: guarded }),
@@ -42,14 +37,19 @@ const conversation = makeConversation({
   onChange: () => {
     frame ||= requestAnimationFrame(draw);
   },
-  onDraft: (text) => {
-    if (!composer.value) composer.value = text;
-    fit();
-  },
+  onDraft: (text) => composer.giveBack(text),
   onSaid: (entry) => speak(plainText(entry.text)),
 });
+const composer = makeComposer(conversation, {
+  draft: keptText(`parley:draft:${base}`),
+  ask,
+  edit(text) {
+    conversation.edit(text);
+    scroll.toEnd(true);
+  },
+});
 const view = makeView($("messages"), {
-  edit: startEditing,
+  edit: composer.startEditing,
   retry: (promptId) => conversation.again(promptId),
 });
 const panel = makePanel(sessions, {
@@ -114,7 +114,8 @@ function draw() {
   drawWelcome(it);
   $("older").hidden = !state.after || phase !== "ready";
   $("older").disabled = it.loadingOlder;
-  drawControls(it);
+  $("new-chat").disabled = phase !== "ready";
+  composer.draw(it);
   drawNotice(it);
   drawBanner(it);
   panel.show(it.key);
@@ -124,11 +125,10 @@ function draw() {
   if (asking !== it.key && phase === "ready") {
     asking = it.key;
     if (!empty) scroll.toEnd();
-    // Not from the button that takes a removal back: hidden, it has the focus for a frame more.
-    const undoing = !$("undo").hidden && $("undo").contains(document.activeElement);
+    // Not from the button that takes a removal back.
     // Nor from the site around it.
-    const elsewhere = undoing || (framed && !document.hasFocus());
-    if (matchMedia("(hover: hover)").matches && !elsewhere) composer.focus({ preventScroll: true });
+    const elsewhere = $("undo").contains(document.activeElement) || (framed && !document.hasFocus());
+    if (matchMedia("(hover: hover)").matches && !elsewhere) composer.focus();
   }
 }
 
@@ -213,32 +213,6 @@ function drawWelcome({ phase, config, state }) {
   );
 }
 
-function drawControls(it) {
-  const ready = it.phase === "ready";
-  const working = busy(it.state);
-  composer.disabled = !ready;
-  $("new-chat").disabled = !ready;
-  $("stop").hidden = !working;
-  $("stop").disabled = it.stopping;
-  $("send").hidden = working;
-  if (editing && working) stopEditing(false);
-  if (!working) hurried = false;
-  $("editing").hidden = !editing;
-  const limit = Number(it.config?.limits?.input_characters) || 0;
-  const length = [...composer.value.trim()].length;
-  const over = limit && length > limit;
-  $("counter").textContent = over
-    ? `${characters(length - limit)} too many`
-    : limit && length > limit * PATIENT
-      ? `${characters(limit - length)} left`
-      : hurried
-        ? TEXTS.wait
-        : "";
-  $("counter").classList.toggle("wrong", Boolean(over));
-  composer.setAttribute("aria-invalid", String(Boolean(over)));
-  $("send").disabled = !ready || working || !length || Boolean(over);
-}
-
 function drawNotice({ notice }) {
   const box = $("notice");
   const signature = notice ? notice.kind + notice.text : "";
@@ -292,74 +266,8 @@ function ask(text) {
   scroll.toEnd(true);
 }
 
-function submit() {
-  const text = composer.value.trim();
-  if (text && busy(conversation.it.state)) {
-    hurried = true;
-    drawControls(conversation.it);
-    return;
-  }
-  // The button is drawn a moment later: nobody's text goes to a conversation that is just opened.
-  if ($("send").disabled || $("send").hidden || !text || conversation.it.phase !== "ready") return;
-  const edited = editing;
-  stopEditing(false);
-  composer.value = edited ? draftBefore : "";
-  draftBefore = "";
-  fit();
-  if (edited) conversation.edit(text);
-  else ask(text);
-  scroll.toEnd(true);
-}
-
-function startEditing() {
-  const last = lastEntry(conversation.it.state);
-  if (!last) return;
-  draftBefore = composer.value;
-  editing = true;
-  composer.value = last.question;
-  fit();
-  composer.focus();
-  composer.setSelectionRange(composer.value.length, composer.value.length);
-}
-
-function stopEditing(restore) {
-  if (!editing) return;
-  editing = false;
-  if (restore) {
-    composer.value = draftBefore;
-    draftBefore = "";
-    fit();
-  }
-}
-
-/** The box is as high as its text, up to a third of the window. */
-function fit() {
-  composer.style.height = "auto";
-  composer.style.height = `${Math.min(composer.scrollHeight, innerHeight / 3)}px`;
-  drawControls(conversation.it);
-  draft.set(editing ? draftBefore : composer.value);
-}
-
-composer.addEventListener("input", fit);
-composer.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  submit();
-});
-$("ask").addEventListener("submit", (event) => {
-  event.preventDefault();
-  submit();
-});
-$("stop").addEventListener("click", () => {
-  conversation.stop();
-  composer.focus();
-});
-$("edit-cancel").addEventListener("click", () => {
-  stopEditing(true);
-  composer.focus();
-});
 $("new-chat").addEventListener("click", () => {
-  stopEditing(true);
+  composer.leaveEditing();
   panel.close();
   if (!isEmpty()) conversation.newChat();
   composer.focus();
@@ -367,8 +275,8 @@ $("new-chat").addEventListener("click", () => {
 $("older").addEventListener("click", () => conversation.older());
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented) return;
-  if (editing) stopEditing(true);
-  else if (busy(conversation.it.state)) conversation.stop();
+  if (composer.leaveEditing()) return;
+  if (busy(conversation.it.state)) conversation.stop();
   // In a frame of embed.js there is somebody to close it. It learns nothing but the wish.
   else if (framed) window.parent.postMessage("parley:close", "*");
 });
@@ -389,8 +297,4 @@ themeButton($("theme"));
 document.body.classList.toggle("framed", framed);
 // A list that ends with the page is none.
 document.body.classList.toggle("unkept", !stores.lasting);
-if (draft.get()) {
-  composer.value = draft.get();
-  fit();
-}
 conversation.load(sessions.current);

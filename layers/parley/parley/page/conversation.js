@@ -33,6 +33,7 @@ export function makeConversation({
 }) {
   const it = {
     phase: "loading", // loading, ready, unavailable, closed, failed
+    visit: 0, // of which time a conversation is opened this tells
     config: null,
     key: "",
     state: emptyState(),
@@ -127,6 +128,7 @@ export function makeConversation({
     socket = null;
     change({
       phase: "loading",
+      visit: epoch,
       key: "",
       state: emptyState(),
       errors: {},

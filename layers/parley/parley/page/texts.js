@@ -13,6 +13,7 @@ export const TEXTS = {
   lostDraft:
     "That conversation is no longer there, so a new one was started. Your message is still in the box.",
   wait: "Wait for the answer, or press Escape to stop it.",
+  opening: "This is sent as soon as the conversation is open.",
   stop: "The answer could not be stopped. Please try again.",
   older: "Older messages could not be loaded. Please try again.",
   offline: "You are offline. The conversation goes on as soon as you are back.",
