@@ -204,6 +204,19 @@ test("stop goes over the socket, and over HTTP if that does not help", async () 
   assert.equal(answerState(last(it)), "stopped");
 });
 
+test("what was stopped and is asked for again is not stopped again", async () => {
+  const { calls, conversation, it, link } = world();
+  await conversation.load("");
+  await conversation.send("Hi");
+  const stopping = conversation.stop();
+  link.onFrame({ type: "prompt", prompt: prompt({ status: "canceled", updatedAt: 15 }) });
+  const again = conversation.retry("p1");
+  assert.equal(answerState(last(it)), "thinking");
+  await Promise.all([stopping, again]);
+  assert.deepEqual(named(calls, "cancel"), []);
+  assert.deepEqual([answerState(last(it)), last(it).turn], ["thinking", 2]);
+});
+
 test("stop before the question is taken stops it when it is", async () => {
   let take;
   const chat = () => new Promise((done) => { take = () => done(taken()); });

@@ -294,7 +294,8 @@ export function makeConversation({
     const { promptId } = openEntry(it.state);
     if (socket?.cancel(promptId)) {
       await pause(CANCEL_MS);
-      if (mine !== epoch || openEntry(it.state)?.promptId !== promptId) return;
+      // It has stopped, even if it is being answered anew by now.
+      if (mine !== epoch || !it.stopping || openEntry(it.state)?.promptId !== promptId) return;
     }
     try {
       const answer = await api.cancel(it.key, promptId);
