@@ -1,5 +1,6 @@
 """A command on a terminal of its own: typed to, read from, interrupted."""
 
+import codecs
 import os
 import pty
 import select
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 PARLEY = Path(sys.executable).parent / "parley"
-SECONDS = 20
+SECONDS = 60
 
 
 class Terminal:
@@ -20,6 +21,8 @@ class Terminal:
         self.ours, theirs = pty.openpty()
         self.sent = ""
         self.read = 0
+        # What is there to be read may end in the middle of a character.
+        self._text = codecs.getincrementaldecoder("utf-8")()
         self.process = subprocess.Popen(
             [PARLEY, *words],
             env=environment | {"TERM": "dumb"},
@@ -41,7 +44,7 @@ class Terminal:
             except OSError:
                 data = b""
             assert data, f"it ended without {words!r}: {self.sent!r}"
-            self.sent += data.decode()
+            self.sent += self._text.decode(data)
         said, self.read = self.sent[self.read : at + len(words)], at + len(words)
         return said
 
@@ -87,7 +90,7 @@ class Terminal:
                 data = b""
             if not data:
                 return True
-            self.sent += data.decode()
+            self.sent += self._text.decode(data)
         return False
 
     def close(self) -> None:
