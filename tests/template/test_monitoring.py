@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from parley import observability
 
 from tests.template.test_rules import FUNCTIONS, load
 
@@ -38,6 +39,17 @@ def test_every_metric_that_is_told_is_shown():
     text = json.dumps(DASHBOARDS)
     assert told
     assert {name for name in told if name not in text} == set()
+
+
+def test_a_search_names_all_dimensions_of_what_it_searches(monkeypatch, capsys):
+    # CloudWatch finds only the metrics whose dimensions are these, no fewer and no more.
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "runner")
+    observability._count_failed("rate_limited")
+    told = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"][0]
+    (dimensions,) = told["Dimensions"]
+    text = json.dumps(DASHBOARDS)
+    (searched,) = re.findall(r"SEARCH\('\{[^,]+,([^}]+)\} MetricName=\W+AttemptsFailed", text)
+    assert set(searched.split(",")) == set(dimensions)
 
 
 def test_the_functions_have_the_names_that_the_dashboards_expect():

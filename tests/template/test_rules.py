@@ -54,9 +54,12 @@ def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
     return [s["Fn::If"][1] if "Fn::If" in s else s for s in every]
 
 
+def listed(one_or_more: Any) -> list[Any]:
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
+
+
 def actions(statement: dict[str, Any]) -> list[str]:
-    action = statement["Action"]
-    return [action] if isinstance(action, str) else action
+    return listed(statement["Action"])
 
 
 def test_every_queue_is_encrypted_and_redrives_or_is_the_end_of_the_line():
@@ -117,6 +120,28 @@ def test_prompts_that_lost_a_runner_are_delivered_one_at_a_time():
     by_queue = {e["Properties"]["Queue"]["Fn::GetAtt"][0]: e["Properties"] for e in events}
     assert by_queue["SoloQueue"]["BatchSize"] == 1
     assert by_queue["Queue"]["BatchSize"] == 10
+
+
+def test_a_function_that_feeds_its_own_queue_is_no_loop_to_be_broken():
+    # Lambda counts such invocations by itself and drops the 17th wake-up of a long thread.
+    for name, function in FUNCTIONS.items():
+        read = {
+            e["Properties"]["Queue"]["Fn::GetAtt"][0] for e in function.get("Events", {}).values()
+        }
+        fed = {
+            resource["Fn::GetAtt"][0]
+            for statement in statements(ROLES[function["Role"]["Fn::GetAtt"][0]])
+            if "sqs:SendMessage" in actions(statement)
+            for resource in listed(statement["Resource"])
+        }
+        assert function.get("RecursiveLoop") == ("Allow" if read & fed else None), name
+
+
+def test_a_sweep_that_found_no_room_is_not_kept_for_later():
+    invoked = FUNCTIONS["SweeperFunction"]["EventInvokeConfig"]
+    assert invoked == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    retried = of_type("AWS::Scheduler::Schedule")["SweepSchedule"]["Target"]["RetryPolicy"]
+    assert retried == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
