@@ -29,7 +29,7 @@ help: ## List the targets
 run: $(TOOLS)/.sam $(TOOLS)/.emulator .venv/.synced ## The whole stack on http://localhost:9357 (PORT, KEEP=1, LLM_BASE_URL)
 	@exec .venv/bin/python -m local.stack
 
-update: $(TOOLS)/.sam .venv/.synced ## Deploy changed sources into the running local stack
+update: $(TOOLS)/.sam .venv/.synced ## Deploy changed sources into the running local stack (PORT)
 	@.venv/bin/python -m local.update
 
 test: .venv/.synced $(TOOLS)/.sam $(TOOLS)/.emulator $(CLIENTS) $(TOOLS)/.browser lint ## Every gate and every test (ARGS="-k name")

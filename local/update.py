@@ -1,20 +1,21 @@
 """`python -m local.update [STACK_FILE]` (`make update`): deploy changed sources again.
 
-The stack keeps running, with its data, its keys and the parameters it was started with.
-STACK_PARAMETERS changes some of them; one that is not named keeps the value it had.
+Without an argument it is the stack that PORT and STACK_FILE mean, as in `make run`. It keeps
+running, with its data, its keys and the parameters it was started with. STACK_PARAMETERS
+changes some of them; one that is not named keeps the value it had.
 """
 
 import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from local.deployment import LOCAL, build, built, deploy, locked
 from local.emulator import Aws, forget_aws_settings
-from local.options import read_parameters
+from local.options import read_options, read_parameters
 from local.processes import StackError
 from local.report import Progress
 
@@ -32,14 +33,19 @@ async def update(stack: Mapping[str, Any]) -> None:
             await deploy(aws, parameters, Path(stack["home"]) / "deploy.log")
 
 
+def running(arguments: Sequence[str], env: Mapping[str, str]) -> Path:
+    """The file of the stack that is meant; StackError if that one is not running."""
+    file = Path(arguments[0]) if arguments else read_options(env).stack_file
+    if not file.exists():
+        raise StackError(f"no {file}: that local stack is not running.")
+    return file
+
+
 def main() -> int:
     """Update the stack; the exit status."""
     forget_aws_settings()
-    stack_file = Path(sys.argv[1]) if len(sys.argv) > 1 else LOCAL / "stack.json"
-    if not stack_file.exists():
-        print(f"make update: no {stack_file}: no local stack is running.", file=sys.stderr)
-        return 1
     try:
+        stack_file = running(sys.argv[1:], os.environ)
         asyncio.run(update(json.loads(stack_file.read_text())))
     except StackError as error:
         print(f"\nmake update: {error}", file=sys.stderr)
