@@ -22,6 +22,12 @@ OPERATIONS = [
     for endpoint in http.ENDPOINTS
     for path in [re.sub(r"<(\w+)>", lambda m: f"{{{to_camel(m[1])}}}", endpoint.path)]
 ]
+ALIASED = "/workbench/llm-clients/{client}/config"
+OF_API = {
+    path: item
+    for path, item in DOCUMENT["paths"].items()
+    if "servers" not in item and path != ALIASED
+}
 
 
 def test_the_committed_document_is_the_generated_one() -> None:
@@ -37,16 +43,17 @@ def test_it_is_served_without_a_key(client: Client) -> None:
 
 
 def test_every_route_is_in_it_with_its_refusals() -> None:
-    of_api = [item for item in DOCUMENT["paths"].values() if "servers" not in item]
-    assert sum(len(item) for item in of_api) == len(http.ENDPOINTS)
+    assert sum(len(item) for item in OF_API.values()) == len(http.ENDPOINTS)
     for endpoint, operation in OPERATIONS:
         responses = operation["responses"]
         assert {"200", "500"} <= set(responses), endpoint.path
         assert "422" not in responses
         if not endpoint.public:
-            assert {"401", "503"} <= set(responses), endpoint.path
+            assert {"401", "403", "503"} <= set(responses), endpoint.path
         if "requestBody" in operation:
-            assert {"400", "413", "415"} <= set(responses), endpoint.path
+            assert {"400", "415"} <= set(responses), endpoint.path
+            # Where whole conversations are posted, one that is too large is told to people.
+            assert ("413" in responses) == (endpoint.too_large is None), endpoint.path
         if "{" in endpoint.path.replace("<", "{"):
             assert "400" in responses, endpoint.path
         assert ("202" in responses) == endpoint.may_wait
@@ -60,7 +67,12 @@ def test_every_reference_leads_somewhere_and_ids_are_unique() -> None:
         place: Any = DOCUMENT
         for part in reference.split("/"):
             place = place[part]
-    ids = [operation["operationId"] for _, operation in OPERATIONS]
+    ids = [
+        item[method]["operationId"]
+        for item in DOCUMENT["paths"].values()
+        for method in item
+        if method != "servers"
+    ]
     assert len(set(ids)) == len(ids)
     assert {"addPrompt", "listPrompts", "removePrompt", "subscribeToPromptResponses"} <= set(ids)
     assert DOCUMENT["openapi"].startswith("3.1")
@@ -72,12 +84,22 @@ def test_every_reference_leads_somewhere_and_ids_are_unique() -> None:
 
 def test_an_llm_client_s_own_host_has_its_paths() -> None:
     hosted = {path for path, item in DOCUMENT["paths"].items() if "servers" in item}
-    assert hosted == {"/config", "/chat", "/chat/cancel", "/chat/retry"}
+    assert hosted == {"/", "/config", "/chat", "/chat/cancel", "/chat/retry"}
     for path in hosted:
         address = locate("x.0000-0000-0001.api.example.com", path)
         assert address is not None
         assert address.what is not What.NOTHING
         assert DOCUMENT["paths"][path]["post"]["security"] == [{"key": []}, {}]
+        sandboxed = locate("api.example.com", f"/api/v1/llm-clients/1{path}")
+        if sandboxed:
+            assert "security" not in OF_API["/api/v1/llm-clients/{client}" + path]["post"]
+
+
+def test_the_sandbox_s_config_is_also_beside_its_page() -> None:
+    address = locate("api.example.com", ALIASED.replace("{client}", "9"))
+    assert address is not None
+    assert (address.what, address.sandbox) == (What.CONFIG, True)
+    assert set(DOCUMENT["paths"][ALIASED]) == {"get", "post"}
 
 
 def validator(schema: dict[str, Any]) -> Any:

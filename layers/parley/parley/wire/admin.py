@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from parley.core.access import ApiKey, KeyRole
 from parley.core.context import ContextBudget
-from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooManyOpenTurns
+from parley.core.errors import Conflict, Invalid, NotFound, TooManyOpenTurns
 from parley.core.model import Catalogue, Model
 from parley.core.prompt import Prompt
 from parley.ports import DeadLetter
@@ -318,24 +318,20 @@ async def get_status(call: Call) -> StatusShape:
 
 
 TAG = "account"
-ADMIN = (Forbidden,)
-BODY = (Invalid, TooLarge)
 ENDPOINTS = (
     Endpoint("GET", "/models", get_models, TAG, "Get the catalogue of models"),
-    Endpoint("PUT", "/models", put_models, TAG, "Replace the catalogue", (*ADMIN, *BODY)),
-    Endpoint("POST", "/keys", create_key, TAG, "Create a key", (*ADMIN, *BODY, NotFound)),
-    Endpoint("GET", "/keys", list_keys, TAG, "List keys", ADMIN),
-    Endpoint(
-        "DELETE", "/keys/<key_id>", revoke_key, TAG, "Revoke a key", (*ADMIN, Invalid, NotFound)
-    ),
-    Endpoint("GET", "/dlq", list_dead_letters, TAG, "List dead letters", (*ADMIN, Invalid)),
+    Endpoint("PUT", "/models", put_models, TAG, "Replace the catalogue", (Invalid,)),
+    Endpoint("POST", "/keys", create_key, TAG, "Create a key", (Invalid, NotFound)),
+    Endpoint("GET", "/keys", list_keys, TAG, "List keys"),
+    Endpoint("DELETE", "/keys/<key_id>", revoke_key, TAG, "Revoke a key", (Invalid, NotFound)),
+    Endpoint("GET", "/dlq", list_dead_letters, TAG, "List dead letters", (Invalid,)),
     Endpoint(
         "POST",
         "/dlq/redrive",
         redrive_dead_letters,
         TAG,
         "Redrive dead letters",
-        (*ADMIN, *BODY, Conflict, TooManyOpenTurns),
+        (Invalid, Conflict, TooManyOpenTurns),
     ),
     Endpoint("GET", "/status", get_status, TAG, "Get the account's status"),
 )

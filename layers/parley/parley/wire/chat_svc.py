@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query as QueryPar
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from parley.core.errors import Conflict, Invalid, NotFound, TooLarge
+from parley.core.errors import Conflict, Invalid, NotFound
 from parley.core.thread import Message
 from parley.ports import Page
 from parley.usecases.chat import NewMessage, NewThread
@@ -198,17 +198,21 @@ def _page(body: PageBody | None, limit: int | None, after: str | None) -> tuple[
 
 TAG = "chat-svc"
 THREAD = "/chat-svc/thread/<thread_id>"
-BODY = (Invalid, TooLarge)
 ENDPOINTS = (
-    Endpoint("POST", "/chat-svc/thread", add_thread, TAG, "Create a thread", (*BODY, Conflict)),
+    Endpoint("POST", "/chat-svc/thread", add_thread, TAG, "Create a thread", (Invalid, Conflict)),
     Endpoint("GET", THREAD, get_thread, TAG, "Get a thread", (Invalid,)),
-    Endpoint("POST", "/chat-svc/threads", get_threads, TAG, "List threads", BODY),
-    Endpoint("PUT", THREAD, update_thread, TAG, "Change a thread", (*BODY, NotFound)),
+    Endpoint("POST", "/chat-svc/threads", get_threads, TAG, "List threads", (Invalid,)),
+    Endpoint("PUT", THREAD, update_thread, TAG, "Change a thread", (Invalid, NotFound)),
     Endpoint("DELETE", THREAD, delete_thread, TAG, "Delete a thread", (Invalid, NotFound)),
     Endpoint(
-        "POST", f"{THREAD}/message", add_message, TAG, "Add a message", (*BODY, NotFound, Conflict)
+        "POST",
+        f"{THREAD}/message",
+        add_message,
+        TAG,
+        "Add a message",
+        (Invalid, NotFound, Conflict),
     ),
-    Endpoint("POST", f"{THREAD}/messages", get_messages, TAG, "List messages", (*BODY, NotFound)),
+    Endpoint("POST", f"{THREAD}/messages", get_messages, TAG, "List messages", (Invalid, NotFound)),
     Endpoint(
         "DELETE",
         "/chat-svc/message/<message_id>",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
 
-from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from parley.core.errors import Conflict, Invalid, NotFound
 from parley.core.llm_client import client_of
 from parley.core.manifest import API_VERSION, Manifest, ManifestKind, kind_named
 from parley.usecases.manifests import Report
@@ -224,8 +224,7 @@ def _status(call: Call, manifest: Manifest) -> Json:
 TAG = "cli"
 AT = "/api/v1/cli"
 OF_KIND = f"{AT}/%s/<kind>"
-ONE = (Forbidden, Invalid, NotFound)
-ANY = (Invalid, NotFound)
+REFUSES = (Invalid, NotFound)
 ENDPOINTS = (
     Endpoint(
         "POST",
@@ -233,17 +232,21 @@ ENDPOINTS = (
         apply_manifests,
         TAG,
         "Apply manifests",
-        (Forbidden, Invalid, TooLarge, Conflict),
+        (Invalid, Conflict),
         manifests=True,
     ),
-    Endpoint("POST", OF_KIND % "get", get_manifests, TAG, "List or get", ONE),
-    Endpoint("POST", OF_KIND % "describe", describe_manifest, TAG, "Describe", ONE),
-    Endpoint("POST", OF_KIND % "delete", delete_manifest, TAG, "Delete", (*ONE, Conflict)),
-    Endpoint("POST", OF_KIND % "deploy", deploy_manifest, TAG, "Deploy an LLMClient", ONE),
-    Endpoint("POST", OF_KIND % "undeploy", undeploy_manifest, TAG, "Undeploy an LLMClient", ONE),
-    Endpoint("POST", OF_KIND % "example-manifest", example_manifest, TAG, "Get an example", ANY),
-    Endpoint("POST", OF_KIND % "json-schema", json_schema, TAG, "Get a kind's schema", ANY),
-    Endpoint("POST", OF_KIND % "logs", get_logs, TAG, "Say where logs are", (*ANY, NotServed)),
+    Endpoint("POST", OF_KIND % "get", get_manifests, TAG, "List or get", REFUSES),
+    Endpoint("POST", OF_KIND % "describe", describe_manifest, TAG, "Describe", REFUSES),
+    Endpoint("POST", OF_KIND % "delete", delete_manifest, TAG, "Delete", (*REFUSES, Conflict)),
+    Endpoint("POST", OF_KIND % "deploy", deploy_manifest, TAG, "Deploy an LLMClient", REFUSES),
+    Endpoint(
+        "POST", OF_KIND % "undeploy", undeploy_manifest, TAG, "Undeploy an LLMClient", REFUSES
+    ),
+    Endpoint(
+        "POST", OF_KIND % "example-manifest", example_manifest, TAG, "Get an example", REFUSES
+    ),
+    Endpoint("POST", OF_KIND % "json-schema", json_schema, TAG, "Get a kind's schema", REFUSES),
+    Endpoint("POST", OF_KIND % "logs", get_logs, TAG, "Say where logs are", (*REFUSES, NotServed)),
     Endpoint("POST", f"{AT}/status", cli_status, TAG, "Get the account's status"),
     Endpoint("POST", f"{AT}/version", cli_version, TAG, "Get the version"),
     Endpoint("POST", f"{AT}/whoami", who_am_i, TAG, "Get who is calling"),

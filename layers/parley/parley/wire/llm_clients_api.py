@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query as QueryPar
 from typing_extensions import TypedDict
 
 from parley.core.address import CLIENTS, named_host, named_url, sandbox_url, scheme_of
-from parley.core.errors import Forbidden, Invalid, NotFound
+from parley.core.errors import Invalid, NotFound
 from parley.core.functions import FUNCTIONS
 from parley.core.llm_client import LlmClient, number_of
 from parley.core.manifest import API_VERSION, ManifestKind
@@ -238,7 +238,7 @@ def status_of(call: Call, client: LlmClient) -> Json:
 
 TAG = "llm_clients"
 ONE = f"{CLIENTS}/<client_id>"
-REFUSES = (Forbidden, Invalid, NotFound)
+REFUSES = (Invalid, NotFound)
 
 
 def _of_one(
@@ -248,7 +248,7 @@ def _of_one(
 
 
 ENDPOINTS = (
-    Endpoint("GET", CLIENTS, list_llm_clients, TAG, "List llm_clients", (Forbidden, Invalid)),
+    Endpoint("GET", CLIENTS, list_llm_clients, TAG, "List llm_clients", (Invalid,)),
     _of_one("", get_llm_client, "Get an llm_client"),
     _of_one("/plugins", list_llm_client_plugins, "List its plugins"),
     _of_one("/plugins/<plugin_id>", get_llm_client_plugin, "Get one of its plugins"),

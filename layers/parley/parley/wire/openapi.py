@@ -97,6 +97,7 @@ NAMED_HOST = {
         "apiDomain": {"default": "api.example.com"},
     },
 }
+PAGE_AT_ROOT = "A caller that accepts `text/html` gets the chat page."
 RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
 
@@ -119,7 +120,7 @@ def document() -> Json:
     schemas["Error"] = ERROR_SCHEMA
     generated["components"]["responses"] = _responses()
     paths = _paths(generated["paths"])
-    generated["paths"] = paths | _at_hosts(paths)
+    generated["paths"] = paths | _aliases(paths)
     return generated
 
 
@@ -159,43 +160,58 @@ def _paths(paths: Json) -> Json:
             operation["requestBody"] = MANIFESTS
         for status in _refusals(endpoint, has_body="requestBody" in operation):
             responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
-        operation |= _security(endpoint)
+        if endpoint.public:
+            operation["security"] = []
     return {_camel_path(path): item for path, item in paths.items()}
 
 
-def _security(endpoint: Endpoint) -> Json:
-    """What differs from needing a key: no key, or one that may be left out."""
-    if endpoint.public:
-        return {"security": []}
-    if endpoint.chat and endpoint.path.startswith(CLIENTS):
-        return {"security": [{"key": []}, {}]}
-    return {}
-
-
-def _at_hosts(paths: Json) -> Json:
-    """The calls that an llm_client's own host answers, under the paths that they have there."""
+def _aliases(paths: Json) -> Json:
+    """The other addresses of an llm_client's calls: on its own host, and beside its page."""
     base = f"{CLIENTS}/{{client}}"
-    found: Json = {}
-    for path, item in paths.items():
-        if path.startswith((f"{base}/config", f"{base}/chat")):
-            here = found[path.removeprefix(base)] = copy.deepcopy(item)
-            for operation in here.values():
-                operation["operationId"] += "AtHost"
-                operation["parameters"] = [
-                    one for one in operation["parameters"] if one["name"] != "client"
-                ]
-            here["servers"] = [NAMED_HOST]
-    return found
+    config = paths[f"{base}/config"]
+    root = _at_host(config, "AtRoot")
+    root["get"]["description"] += f" {PAGE_AT_ROOT}"
+    return {
+        **{
+            path.removeprefix(base): _at_host(item, "AtHost")
+            for path, item in paths.items()
+            if path.startswith((f"{base}/config", f"{base}/chat"))
+        },
+        "/": root,
+        "/workbench/llm-clients/{client}/config": _renamed(config, "InWorkbench"),
+    }
+
+
+def _at_host(item: Json, suffix: str) -> Json:
+    """A call as the llm_client's own host answers it: nothing names it, and no key is needed."""
+    here = _renamed(item, suffix)
+    for operation in here.values():
+        operation["parameters"] = [
+            one for one in operation["parameters"] if one["name"] != "client"
+        ]
+        operation["security"] = [{"key": []}, {}]
+    return {**here, "servers": [NAMED_HOST]}
+
+
+def _renamed(item: Json, suffix: str) -> Json:
+    """A copy with ids of its own."""
+    here: Json = copy.deepcopy(item)
+    for operation in here.values():
+        operation["operationId"] += suffix
+    return here
 
 
 def _refusals(endpoint: Endpoint, *, has_body: bool) -> list[int]:
     kinds: set[type[Exception]] = {Exception, *endpoint.refuses}
     if not endpoint.public:
-        kinds |= {Unauthenticated, Busy}
+        # Keys for chatting are refused by every other call, and their llm_client's by others.
+        kinds |= {Unauthenticated, Forbidden, Busy}
     if endpoint.chat:
-        kinds |= {Forbidden, NotFound}
+        kinds |= {NotFound}
     if has_body:
         kinds |= {TooLarge, UnsupportedEncoding}
+    if endpoint.too_large:
+        kinds -= {TooLarge}  # told in an answer
     return sorted({status_of(kind) for kind in kinds})
 
 

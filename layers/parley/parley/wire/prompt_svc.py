@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query as QueryPar
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from parley.core.errors import Conflict, Invalid, NotFound, TooLarge, TooManyOpenTurns
+from parley.core.errors import Conflict, Invalid, NotFound, TooManyOpenTurns
 from parley.core.prompt import Prompt
 from parley.core.thread import QUESTION, Message, Role
 from parley.ports import Page
@@ -229,7 +229,7 @@ ENDPOINTS = (
         add_prompt,
         TAG,
         "Add a prompt",
-        (Invalid, NotFound, Conflict, TooLarge, TooManyOpenTurns),
+        (Invalid, NotFound, Conflict, TooManyOpenTurns),
         may_wait=True,
     ),
     Endpoint("GET", PROMPT, get_prompt, TAG, "Get a prompt, or wait for it", (Invalid, NotFound)),
@@ -250,14 +250,14 @@ ENDPOINTS = (
         "Retry a prompt",
         (Invalid, NotFound, Conflict, TooManyOpenTurns),
     ),
-    Endpoint("POST", "/prompt-svc/prompts", list_prompts, TAG, "List prompts", (Invalid, TooLarge)),
+    Endpoint("POST", "/prompt-svc/prompts", list_prompts, TAG, "List prompts", (Invalid,)),
     Endpoint(
         "POST",
         "/prompt-svc/remove",
         remove_prompt,
         TAG,
         "Remove a prompt",
-        (Invalid, NotFound, TooLarge),
+        (Invalid, NotFound),
     ),
     Endpoint("DELETE", PROMPT, delete_prompt, TAG, "Remove a prompt", (Invalid, NotFound)),
     Endpoint(

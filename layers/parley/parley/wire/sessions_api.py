@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from parley.core.errors import Forbidden, Invalid, NotFound, TooLarge
+from parley.core.errors import Invalid, NotFound
 from parley.core.prompt import Prompt
 from parley.core.thread import Thread
 from parley.usecases.clients import UNKNOWN
@@ -178,26 +178,24 @@ def turn_shape(prompt: Prompt) -> TurnShape:
 
 TAG = "sessions"
 PATH = "/api/v1/sessions"
-REFUSES = (Forbidden, Invalid)
+REFUSES = (Invalid, NotFound)
 ENDPOINTS = (
-    Endpoint("GET", PATH, list_sessions, TAG, "List sessions", (*REFUSES, NotFound)),
+    Endpoint("GET", PATH, list_sessions, TAG, "List sessions", REFUSES),
     Endpoint(
         "POST",
         f"{PATH}/purge",
         purge_sessions,
         TAG,
         "Purge sessions",
-        (*REFUSES, NotFound, TooLarge),
+        REFUSES,
     ),
-    Endpoint(
-        "GET", f"{PATH}/<session_id>", get_session, TAG, "Get a session", (*REFUSES, NotFound)
-    ),
+    Endpoint("GET", f"{PATH}/<session_id>", get_session, TAG, "Get a session", REFUSES),
     Endpoint(
         "DELETE",
         f"{PATH}/<session_id>",
         delete_session,
         TAG,
         "Delete a session",
-        (*REFUSES, NotFound),
+        REFUSES,
     ),
 )

@@ -254,16 +254,14 @@ PATH = "/api/v1/llm-clients/<client>/chat"
 ENDPOINTS = (
     Endpoint("GET", PATH, get_chat, TAG, "Read a session", REFUSES, chat=True),
     Endpoint("POST", PATH, chat, TAG, "Chat", (*REFUSES, Conflict), chat=True, too_large=too_large),
-    Endpoint(
-        "POST", f"{PATH}/cancel", cancel_turn, TAG, "Stop a turn", (*REFUSES, TooLarge), chat=True
-    ),
+    Endpoint("POST", f"{PATH}/cancel", cancel_turn, TAG, "Stop a turn", REFUSES, chat=True),
     Endpoint(
         "POST",
         f"{PATH}/retry",
         retry_turn,
         TAG,
         "Try a turn again",
-        (*REFUSES, Conflict, TooLarge),
+        (*REFUSES, Conflict),
         chat=True,
     ),
 )

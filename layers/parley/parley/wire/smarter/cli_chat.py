@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from typing_extensions import TypedDict
 
-from parley.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from parley.core.errors import Conflict, Invalid, NotFound
 from parley.core.session import Session
 from parley.usecases.converse import Said
 from parley.usecases.sessions import HISTORY_TURNS
@@ -119,7 +119,7 @@ async def _turn(
 
 TAG = "chat"
 PATH = "/api/v1/cli/chat"
-REFUSES = (Invalid, Forbidden, NotFound)
+REFUSES = (Invalid, NotFound)
 ENDPOINTS = (
     Endpoint(
         "GET", f"{PATH}/config/<client>", get_cli_config, TAG, "Read the config", REFUSES, chat=True
@@ -134,7 +134,7 @@ ENDPOINTS = (
         cli_chat,
         TAG,
         "Chat from a command line",
-        (*REFUSES, Conflict, TooLarge),
+        (*REFUSES, Conflict),
         chat=True,
     ),
 )
