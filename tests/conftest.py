@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local.processes import delete_behind
 from local.stack import EMULATOR_PYTHON
@@ -13,6 +14,18 @@ from tests.e2e.stack import Stack, described, make_room, running
 ON_THE_STACK = ("e2e", "emulator")
 STACK = pytest.StashKey[Stack]()
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+# Read before the tests are, which take from here what they do not say themselves. Hypothesis
+# would give each example 200 ms and choose others in each run: on a busy machine a test failed
+# now and then.
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(trylast=True)

@@ -174,7 +174,7 @@ TURN = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(TURN, min_size=1, max_size=40), st.integers(1, 10))
 async def test_pages_of_history_have_every_turn_once_and_whole(
     turns: list[tuple[int, bool, int, bool, int]], limit: int
