@@ -311,7 +311,10 @@ def test_deploying_opens_and_closes_the_host(client: Client) -> None:
     ("call", "status", "error"),
     [
         ("get/zebras", 404, "no such kind; the kinds are Account, User, ApiKey, LLMClient, "),
-        ("describe/llmclient", 404, "name: say which one"),
+        ("describe/llmclient", 400, "name: must be given"),
+        ("describe/apikey", 400, "name: must be given"),
+        ("delete/plugin", 400, "name: must be given"),
+        ("deploy/llmclient", 400, "name: must be given"),
         ("describe/llmclient/?name=none", 404, "there is no LLMClient none"),
         ("delete/llmclient/?name=none", 404, "there is no LLMClient none"),
         ("deploy/plugin/?name=x", 400, "only an LLMClient can be deployed"),

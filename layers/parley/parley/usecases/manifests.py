@@ -178,14 +178,19 @@ class Manifests:
         return page
 
     async def describe(self, principal: Principal, kind: ManifestKind, name: str) -> Manifest:
-        """One of them; raises NotFound. Of the account there is one, whatever it is called."""
+        """One of them; raises NotFound, Invalid without a name.
+
+        Of the account there is one, whatever it is called.
+        """
         principal.require_admin()
+        if not name and kind is not ManifestKind.ACCOUNT:
+            raise Invalid("name: must be given")
         found = await self._stores[kind].find(principal, kind, name) if name else None
         if found is None and kind is ManifestKind.ACCOUNT:
             only = (await self.list(principal, kind, 1, "")).items[0]
             found = only if name in {"", only.name, principal.account} else None
         if found is None:
-            raise NotFound(f"there is no {kind} {name}" if name else "name: say which one")
+            raise NotFound(f"there is no {kind} {name}")
         return found
 
     async def delete(self, principal: Principal, kind: ManifestKind, name: str) -> Manifest:
