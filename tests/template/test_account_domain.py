@@ -104,6 +104,11 @@ def test_a_parameter_takes_only_what_it_is_for(parameter, good, bad):
     assert not any(map(pattern.fullmatch, bad))
 
 
+def test_a_domain_too_long_for_a_certificate_is_refused_before_anything_is_made():
+    longest = len(host("")) - len("example.com") + PARAMETERS["Domain"]["MaxLength"]
+    assert longest == 64  # ACM's bound of a certificate's first name
+
+
 def test_every_parameter_is_used_and_documented():
     used = json.dumps([TEMPLATE["Resources"], TEMPLATE["Conditions"]])
     page = Path("docs/domains.md").read_text()

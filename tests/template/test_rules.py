@@ -137,6 +137,15 @@ def test_a_function_that_feeds_its_own_queue_is_no_loop_to_be_broken():
         assert function.get("RecursiveLoop") == ("Allow" if read & fed else None), name
 
 
+def test_the_concurrency_that_the_page_reserves_leaves_what_lambda_insists_on():
+    # Lambda refuses a reservation that leaves fewer than 100 to all others, and the stack with it.
+    page = Path("docs/deploy.md").read_text().replace(",", "")
+    rows = re.findall(r"^\| (\d+)\b[^|]*\| (\d+)\b[^|]*\| (\d+)\b[^|]*\|", page, re.MULTILINE)
+    assert len(rows) >= 3
+    for account, runner, api in (map(int, row) for row in rows):
+        assert runner + api == 0 or account - runner - api >= 100, account
+
+
 def test_a_sweep_that_found_no_room_is_not_kept_for_later():
     invoked = FUNCTIONS["SweeperFunction"]["EventInvokeConfig"]
     assert invoked == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
