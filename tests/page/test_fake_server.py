@@ -31,9 +31,11 @@ class Tab:
         self.states: list[Json] = list(config["prompts"])
 
     async def heard(self, last: Any) -> None:
-        """Listen until a frame for which `last` is true."""
-        while not self.frames or not last(self.frames[-1]):
-            self.frames.append(await self.socket.receive_json(timeout=20))
+        """Listen until a new frame for which `last` is true."""
+        while True:
+            self.frames.append(await self.socket.receive_json(timeout=60))
+            if last(self.frames[-1]):
+                return
 
     async def said(self, frame: Json, type_: str) -> None:
         await self.socket.send_json(frame)

@@ -95,7 +95,7 @@ def test_the_modules_pass_their_own_tests() -> None:
         pytest.skip("needs Node")
     suite = sorted(str(path) for path in Path("tests/page/js").glob("*.test.mjs"))
     ran = subprocess.run(
-        [node, "--test", "--test-timeout=20000", *suite],
+        [node, "--test", "--test-timeout=60000", *suite],
         capture_output=True,
         text=True,
         timeout=120,
@@ -121,7 +121,7 @@ def test_a_failure_has_the_words_that_the_server_has_for_it() -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
 
