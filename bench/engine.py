@@ -176,7 +176,7 @@ def _parts(publisher: Publisher, call_seconds: float) -> tuple[Parts, Queue, Mem
         publisher=publisher,
         clock=clock,
         ids=RandomIds(),
-        policy=Policy(),
+        policy=Policy(sweep=60),
     )
     return made, queue, subscribers
 

@@ -29,7 +29,6 @@ from parley.assembly_sweeper import sweeper_engine
 from parley.core.access import ApiKey, KeyRole, Principal, key_hash
 from parley.core.context import ContextBudget
 from parley.core.model import Catalogue, Model
-from parley.core.policy import Policy
 from parley.core.prompt import Prompt
 from parley.core.thread import ANSWER, QUESTION, Message, Role, Thread, answer_id
 from parley.observability import CallsObserver
@@ -231,7 +230,7 @@ def _assembled(meter: Meter, clock: VirtualClock, provider: ScriptedProvider) ->
     ssm.put_parameter(Name=f"/parley/{ACCOUNT}/s", Value="secret", Type="SecureString")
     names = ("queue_url", "solo_queue_url", "dlq_url")
     urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in names}
-    made = parts(_settings(RunnerSettings, urls), Policy())
+    made = parts(_settings(RunnerSettings, urls))
     settings: ApiSettings = _settings(ApiSettings, urls)
     return World(
         meter=meter,

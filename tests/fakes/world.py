@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from parley.adapters.memory import (
@@ -14,7 +15,7 @@ from parley.adapters.memory import (
 )
 from parley.core.access import KeyRole, Principal
 from parley.core.model import Catalogue, Model
-from parley.core.policy import Policy
+from parley.core.policy import AttemptPolicy, CallPolicy
 from parley.core.prompt import OpenTurn, Prompt
 from parley.core.resource import Kind, Resource
 from parley.core.thread import ANSWER, Message
@@ -56,12 +57,24 @@ FUNCTION_SECONDS = 360.0
 SAFETY_SECONDS = 20.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figures(CallPolicy, AttemptPolicy):
+    """All figures at once, as the template's parameters are unless a deployment sets them."""
+
+    sweep: float = 60
+    default_max_retries: int = 5
+    sync_budget: float = 25
+    lease: float = 30
+    attempt_limit: float = 300
+    backoff_base: float = 1
+
+
 class World:
     """Every use case, wired to the same ports; each call of them passes `conductor`."""
 
-    def __init__(self, conductor: Conductor | None = None, policy: Policy | None = None) -> None:
+    def __init__(self, conductor: Conductor | None = None, policy: Figures | None = None) -> None:
         self.conductor = conductor or Conductor()
-        self.policy = policy or Policy()
+        self.policy = policy or Figures()
         self.clock = VirtualClock()
         self.ids = FakeIds()
         self.state = MemoryState(now=self.clock.now)

@@ -59,14 +59,17 @@ def test_engines_are_made_without_a_client(monkeypatch: pytest.MonkeyPatch) -> N
     runner_engine(read(RunnerSettings))
 
 
-def test_engines_have_the_figures_of_the_settings() -> None:
+def test_engines_have_the_figures_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_SECONDS", "7")
     runner = runner_engine(read(RunnerSettings))
     api = api_engine(read(ApiSettings))
 
     assert runner.run.ports.policy == read(RunnerSettings).policy
     assert runner.run.ending.policy == read(RunnerSettings).policy
     assert api.policy == api.accept.policy == read(ApiSettings).policy
-    assert sweeper_engine(read(SweeperSettings)).policy.sweep == 60
+    assert api.cancel.ending.policy.sweep == runner.run.ending.policy.sweep == 7
+    assert sweeper_engine(read(SweeperSettings)).ending.policy.sweep == 7
+    assert socket_engine(read(SocketSettings)).cancel.ending.policy.sweep == 7
     assert socket_engine(read(SocketSettings)).follow.max_connections == 1000
 
 

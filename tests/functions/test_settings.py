@@ -1,9 +1,10 @@
 """Settings: the template gives each function what it reads, and a wrong one is refused."""
 
+from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
-from parley.core.policy import Policy
+from parley.core.policy import AttemptPolicy, CallPolicy, Policy
 from parley.settings import (
     ApiSettings,
     FunctionSettings,
@@ -31,7 +32,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def given(function: str) -> set[str]:
+ALL_SETTINGS = {name for kind in KINDS.values() for name in kind.model_fields}
+
+
+def given(function: str) -> dict[str, Any]:
     """The variables that the template gives a function, but for those of Powertools."""
     shared: dict[str, Any] = MAIN["Globals"]["Function"]["Environment"]["Variables"]
     [own] = [
@@ -39,12 +43,13 @@ def given(function: str) -> set[str]:
         for properties in FUNCTIONS.values()
         if properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == function
     ]
-    return {name for name in {**shared, **own} if not name.startswith("POWERTOOLS_")}
+    every = {**shared, **own}
+    return {name: value for name, value in every.items() if not name.startswith("POWERTOOLS_")}
 
 
 @pytest.mark.parametrize("function", KINDS)
 def test_the_template_gives_a_function_what_it_reads_and_nothing_else(function: str) -> None:
-    assert given(function) == {name.upper() for name in KINDS[function].model_fields}
+    assert set(given(function)) == {name.upper() for name in KINDS[function].model_fields}
 
 
 @pytest.mark.parametrize("function", KINDS)
@@ -111,9 +116,27 @@ def test_the_policy_has_the_figures_that_were_set(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SYNC_BUDGET_SECONDS", "3")
     monkeypatch.setenv("DEFAULT_MAX_RETRIES", "2")
 
-    assert read(RunnerSettings).policy == Policy(lease=2, attempt_limit=30, backoff_base=0.1)
+    assert read(RunnerSettings).policy == AttemptPolicy(
+        sweep=5, lease=2, attempt_limit=30, backoff_base=0.1
+    )
     assert read(SweeperSettings).policy == Policy(sweep=5)
-    assert read(ApiSettings).policy == Policy(sweep=5, sync_budget=3, default_max_retries=2)
+    assert read(SocketSettings).policy == Policy(sweep=5)
+    assert read(ApiSettings).policy == CallPolicy(sweep=5, sync_budget=3, default_max_retries=2)
+
+
+@pytest.mark.parametrize("kind", [Policy, CallPolicy, AttemptPolicy])
+def test_a_figure_that_is_set_has_no_default_to_be_forgotten_for(kind: type[Policy]) -> None:
+    """A function that is not told a figure would go by another one than its neighbours."""
+    required = {field.name for field in fields(kind) if field.default is MISSING}
+    set_by = {name.removesuffix("_seconds") for name in ALL_SETTINGS}
+    assert required == {field.name for field in fields(kind)} & set_by
+    assert "sweep" in required
+
+
+@pytest.mark.parametrize("function", KINDS)
+def test_the_sweep_of_every_function_is_the_one_parameter(function: str) -> None:
+    """Whoever ends a turn says when the next one is looked at: all of them say the same."""
+    assert given(function)["SWEEP_SECONDS"] == {"Ref": "SweepSeconds"}
 
 
 def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ class Deployed:
         return app
 
     def bootstrapped(self, model_url: str) -> str:
-        made = parts(read(SocketSettings), read(SweeperSettings).policy)
+        made = parts(read(SocketSettings))
         blank = ApiKey(ACCOUNT, "key_1", "", "usr_1", KeyRole.ADMIN, "", 0)
         models = Catalogue((Model("dev", model_url, "dev-model", default=True),))
 

@@ -74,7 +74,7 @@ class Parts:
         )
 
 
-def parts(settings: FunctionSettings, policy: Policy) -> Parts:
+def parts(settings: FunctionSettings) -> Parts:
     """These adapters as a function's settings name them."""
     clock = SystemClock()
     queues = sqs_calls()
@@ -92,5 +92,5 @@ def parts(settings: FunctionSettings, policy: Policy) -> Parts:
         publisher=ApiGatewayPublisher(management_calls(settings.socket_endpoint)),
         clock=clock,
         ids=RandomIds(),
-        policy=policy,
+        policy=settings.policy,
     )

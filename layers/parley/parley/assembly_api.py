@@ -23,24 +23,24 @@ from parley.wire.http_calls import Api, Chats
 
 def api_engine(settings: ApiSettings) -> Api:
     """What `functions/api` serves."""
-    made = parts(settings, settings.policy)
+    made, policy = parts(settings), settings.policy
     prompts, threads, clock, ids = made.prompts, made.threads, made.clock, made.ids
     memory = WakefulClock()
     models = Models(made.catalogues, memory.monotonic)
-    retry = Retry(prompts, made.ending, clock, ids, made.policy)
-    accept = Accept(prompts, models, made.wake_ups, clock, ids, made.policy)
-    cancel = Cancel(prompts, made.ending, clock, made.policy)
+    retry = Retry(prompts, made.ending, clock, ids, policy)
+    accept = Accept(prompts, models, made.wake_ups, clock, ids, policy)
+    cancel = Cancel(prompts, made.ending, clock, policy)
     sessions = Sessions(prompts, threads, made.delete_thread, clock, ids)
     clients = Clients(made.resources, memory.monotonic)
     keys = Keys(made.keys, made.subscribers, made.publisher, clock, ids, made.resources)
     return Api(
         authenticate=Authenticate(made.keys, memory.monotonic),
         accept=accept,
-        read=ReadPrompts(prompts, threads, clock, made.policy),
+        read=ReadPrompts(prompts, threads, clock, policy),
         cancel=cancel,
         retry=retry,
         remove=Remove(prompts, made.ending, clock),
-        stream=Stream(prompts, threads, made.subscribers, clock, made.policy),
+        stream=Stream(prompts, threads, made.subscribers, clock, policy),
         chat=Chat(threads, prompts, made.subscribers, clock, ids),
         delete_thread=made.delete_thread,
         models=models,
@@ -66,7 +66,7 @@ def api_engine(settings: ApiSettings) -> Api:
             clients=clients,
             clock=clock,
         ),
-        policy=made.policy,
+        policy=policy,
         local_providers=settings.local_providers,
         allowed_origins=settings.allowed_origins,
     )

@@ -30,7 +30,7 @@ class Runner:
 
 def runner_engine(settings: RunnerSettings) -> Runner:
     """What `functions/runner` works with, on AWS."""
-    made = parts(settings, settings.policy)
+    made = parts(settings)
     dead_letters = SqsDeadLetters(made.queues, settings.dlq_url)
     memory = WakefulClock()
     ports = AttemptPorts(
@@ -46,7 +46,7 @@ def runner_engine(settings: RunnerSettings) -> Runner:
         ),
         publisher=made.publisher,
         clock=made.clock,
-        policy=made.policy,
+        policy=settings.policy,
         setups=Setups(made.catalogues, made.resources, memory.monotonic),
         tools=Toolbox(
             made.clock,

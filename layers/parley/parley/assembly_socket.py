@@ -2,7 +2,6 @@
 
 from parley.adapters.system import WakefulClock
 from parley.assembly import parts
-from parley.core.policy import Policy
 from parley.settings import SocketSettings
 from parley.usecases.cancel import Cancel
 from parley.usecases.clients import Clients
@@ -14,7 +13,7 @@ from parley.wire.socket import Socket
 
 def socket_engine(settings: SocketSettings) -> Socket:
     """What `functions/socket` serves."""
-    made = parts(settings, Policy())
+    made = parts(settings)
     memory = WakefulClock()
     return Socket(
         authenticate=Authenticate(made.keys, memory.monotonic),

@@ -9,7 +9,7 @@ from parley.usecases.sweep import Sweep
 
 def sweeper_engine(settings: SweeperSettings) -> Sweep:
     """What `functions/sweeper` does."""
-    made = parts(settings, settings.policy)
+    made = parts(settings)
     return Sweep(
         prompts=made.prompts,
         threads=made.threads,

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from parley.core.backoff import MAX_RETRIES_CAP
-from parley.core.policy import Policy
+from parley.core.policy import AttemptPolicy, CallPolicy, Policy
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -54,13 +54,17 @@ class Sockets(BaseSettings):
 
 
 class Sweeping(BaseSettings):
-    """How long until the sweeper first looks at an open turn."""
+    """How long until the sweeper first looks at an open turn that was accepted or woken."""
 
     sweep_seconds: Annotated[Seconds, Field(ge=1)]
 
 
-class FunctionSettings(Storage, Queues, Sockets):
+class FunctionSettings(Storage, Queues, Sockets, Sweeping):
     """What every function works with."""
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(sweep=self.sweep_seconds)
 
 
 class Addresses(BaseSettings):
@@ -87,7 +91,7 @@ class Weather(BaseSettings):
     weather_forecast_url: Url
 
 
-class ApiSettings(FunctionSettings, GivenUp, Sweeping, Addresses, ParameterStore):
+class ApiSettings(FunctionSettings, GivenUp, Addresses, ParameterStore):
     """`functions/api`."""
 
     # An empty one is a value here: there is a domain or there is none.
@@ -104,8 +108,8 @@ class ApiSettings(FunctionSettings, GivenUp, Sweeping, Addresses, ParameterStore
         return tuple(origin.strip() for origin in value.split(",") if origin.strip())
 
     @property
-    def policy(self) -> Policy:
-        return Policy(
+    def policy(self) -> CallPolicy:
+        return CallPolicy(
             default_max_retries=self.default_max_retries,
             sync_budget=self.sync_budget_seconds,
             sweep=self.sweep_seconds,
@@ -123,11 +127,12 @@ class RunnerSettings(FunctionSettings, GivenUp, ParameterStore, Weather):
     between_tokens_seconds: Seconds
 
     @property
-    def policy(self) -> Policy:
-        return Policy(
+    def policy(self) -> AttemptPolicy:
+        return AttemptPolicy(
             lease=self.lease_seconds,
             attempt_limit=self.attempt_limit_seconds,
             backoff_base=self.backoff_base_seconds,
+            sweep=self.sweep_seconds,
         )
 
 
@@ -137,12 +142,8 @@ class SocketSettings(FunctionSettings):
     max_connections: Annotated[int, Field(ge=1)]
 
 
-class SweeperSettings(FunctionSettings, GivenUp, Sweeping):
+class SweeperSettings(FunctionSettings, GivenUp):
     """`functions/sweeper`."""
-
-    @property
-    def policy(self) -> Policy:
-        return Policy(sweep=self.sweep_seconds)
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -6,20 +6,40 @@ OPEN_TURNS_CAP = 100
 SWEEP_DISTANCE_CAP_MS = 15 * 60 * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How long things take and how often they are tried."""
+    """What every function goes by: each of them may end a turn and wake the next one.
 
-    lease: float = 30
-    attempt_limit: float = 300
-    backoff_base: float = 1
-    sweep: float = 60
-    default_max_retries: int = 5
-    sync_budget: float = 25
+    A figure that a deployment sets has no default, here and below: a function that is not
+    given it must not go by another one than its neighbours.
+    """
+
+    sweep: float
     cancel_wait: float = 3
     look: float = 1
     delta_pause: float = 0.08
     farewell: float = 5
+
+    @property
+    def sweep_ms(self) -> int:
+        return int(self.sweep * 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallPolicy(Policy):
+    """What calls of the HTTP API go by, too."""
+
+    default_max_retries: int
+    sync_budget: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptPolicy(Policy):
+    """What attempts go by, too."""
+
+    lease: float
+    attempt_limit: float
+    backoff_base: float
 
     @property
     def renew_every(self) -> float:
@@ -37,7 +57,3 @@ class Policy:
     @property
     def lease_ms(self) -> int:
         return int(self.lease * 1000)
-
-    @property
-    def sweep_ms(self) -> int:
-        return int(self.sweep * 1000)

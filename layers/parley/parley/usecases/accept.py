@@ -15,7 +15,7 @@ from parley.core.errors import (
     Busy,
     Conflict,
     Invalid,
-    NotFound,
+    NoSuchThread,
     PromptExists,
     ThreadDeleted,
     TooLarge,
@@ -23,7 +23,7 @@ from parley.core.errors import (
     TurnTaken,
     Unavailable,
 )
-from parley.core.policy import OPEN_TURNS_CAP, Policy
+from parley.core.policy import OPEN_TURNS_CAP, CallPolicy
 from parley.core.prompt import Prompt, Status
 from parley.core.thread import (
     COMPLETION_LIMIT_BYTES,
@@ -95,7 +95,7 @@ class PlainRules:
         if head.thread is None:
             return ""
         if not principal.sees(head.thread):
-            raise NotFound("no such thread")
+            raise NoSuchThread
         if head.thread.deleted:
             raise ThreadDeleted("the thread was deleted")
         if head.thread.client:
@@ -139,7 +139,7 @@ class Accept:
     wake_ups: WakeUps
     clock: Clock
     ids: Ids
-    policy: Policy
+    policy: CallPolicy
 
     async def __call__(self, principal: Principal, new: NewPrompt, rules: Rules = PLAIN) -> Prompt:
         """The stored prompt: a new one, or the one that the same submission made before.

@@ -16,7 +16,7 @@ from parley.core.context import build_context
 from parley.core.errors import Busy, Invalid, ProviderFailed, TransitionRefused, Unavailable
 from parley.core.events import message_frame
 from parley.core.plugin import RESULT_BYTES
-from parley.core.policy import Policy
+from parley.core.policy import AttemptPolicy
 from parley.core.prompt import Prompt, Status, Usage
 from parley.core.thread import CALLED_UP, QUESTION, ROUNDS_APART, ToolCall
 from parley.ports import (
@@ -68,7 +68,7 @@ class AttemptPorts:
     provider: Provider
     publisher: Publisher
     clock: Clock
-    policy: Policy
+    policy: AttemptPolicy
     setups: Setups
     tools: Tools
 

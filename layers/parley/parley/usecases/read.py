@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parley.core.access import Principal
-from parley.core.policy import Policy
+from parley.core.policy import CallPolicy
 from parley.core.prompt import UNFINISHED, Prompt, Status
 from parley.core.thread import ANSWER, QUESTION, Message
 from parley.ports import Clock, Page, PromptQuery, PromptStore, ThreadStore
@@ -29,7 +29,7 @@ class ReadPrompts:
     prompts: PromptStore
     threads: ThreadStore
     clock: Clock
-    policy: Policy
+    policy: CallPolicy
 
     async def show(self, principal: Principal, prompt_id: str, wait: float = 0) -> Shown:
         """The caller's prompt, after waiting up to `wait` seconds for a terminal state.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from parley.core.access import Principal
-from parley.core.errors import Invalid, NotFound
-from parley.core.policy import Policy
+from parley.core.errors import Invalid, NoSuchThread
+from parley.core.policy import CallPolicy
 from parley.core.prompt import Prompt, Status
 from parley.core.thread import ANSWER, QUESTION, Message
 from parley.ports import Clock, PromptStore, SubscriberStore, ThreadHead, ThreadStore
@@ -89,7 +89,7 @@ class Stream:
     threads: ThreadStore
     subscribers: SubscriberStore
     clock: Clock
-    policy: Policy
+    policy: CallPolicy
 
     async def __call__(
         self, principal: Principal, thread_id: str, last_event_id: str, wait: float
@@ -103,7 +103,7 @@ class Stream:
         end = self.clock.monotonic() + min(wait, self.policy.sync_budget)
         head = await self.prompts.thread_head(principal.account, thread_id)
         if head.thread is not None and not principal.sees(head.thread):
-            raise NotFound("no such thread")
+            raise NoSuchThread
         if head.thread is None or head.thread.deleted:
             return Streamed((), Place(1, 0, 0), RETRY_LATER_MS)
         place = Place.parse(last_event_id) if last_event_id else _start(head)

@@ -9,7 +9,7 @@ from parley.core.access import ID_PATTERN, Principal
 from parley.core.address import Address
 from parley.core.errors import ParleyError
 from parley.core.llm_client import LlmClient
-from parley.core.policy import Policy
+from parley.core.policy import CallPolicy
 from parley.core.prompt import Prompt
 from parley.ports import Clock
 from parley.usecases.accept import Accept
@@ -101,7 +101,7 @@ class Api:
     keys: Keys
     redrive: Redrive
     chats: Chats
-    policy: Policy
+    policy: CallPolicy
     manifests: Manifests
     local_providers: bool = False
     allowed_origins: tuple[str, ...] = ("*",)
