@@ -288,6 +288,9 @@ def test_describe_tells_where_an_llm_client_is(client: Client) -> None:
     assert undeployed["message"] == "LLMClient plain is not deployed"
     status = undeployed["data"]["status"]
     assert (status["deployed"], status["hostname"]) == (False, "api.example.com")
+    assert status["dnsVerificationStatus"] == "Not Verified"
+    config = client.call("GET", f"{CLIENTS}/1/config/", key="user-key").json["data"]["chatbot"]
+    assert config["dns_verification_status"] == status["dnsVerificationStatus"]
     assert status["urlChatapp"] == f"{origin}/workbench/llm-clients/{hashed}/prompt/"
 
 

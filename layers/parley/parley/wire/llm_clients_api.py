@@ -15,11 +15,11 @@ from parley.core.plugin import tool_of
 from parley.wire.fields import PathId
 from parley.wire.http_calls import Call, Endpoint
 from parley.wire.shapes import stamp
+from parley.wire.smarter.hosts import dns_status
 
 Json = dict[str, Any]
 LIMIT_CAP = 100
 DEFAULT_LIMIT = 50
-VERIFIED, NOT_VERIFIED = "Verified", "Not Verified"
 
 Limit = Annotated[
     int | None, QueryParam(ge=1, le=LIMIT_CAP, description=f"By default {DEFAULT_LIMIT}.")
@@ -232,7 +232,7 @@ def status_of(call: Call, client: LlmClient) -> Json:
         "urlLLMClient": chat,
         "urlChatapp": named or f"{origin}/workbench/llm-clients/{client.hashed_id}/prompt/",
         "urlChatConfig": f"{chat}config/",
-        "dnsVerificationStatus": VERIFIED if client.host or default_host else NOT_VERIFIED,
+        "dnsVerificationStatus": dns_status(call.api.chats, client),
     }
 
 

@@ -23,6 +23,7 @@ from parley.wire.smarter.history import (
     history_of,
     profile_of,
 )
+from parley.wire.smarter.hosts import dns_status, tls_status
 from parley.wire.smarter.naming import Naming, read_naming
 from parley.wire.smarter.session_keys import session_key_of
 from parley.wire.smarter.shapes import (
@@ -171,7 +172,6 @@ def websocket_of(call: ChatCall, session: Session) -> Websocket:
 def _chatbot(call: ChatCall, naming: Naming) -> Chatbot:
     client, look = call.client, call.client.look
     profile = profile_of(client)
-    ready = client.deployed and bool(call.api.chats.domain)
     return Chatbot(
         id=client.number,
         hashed_id=client.hashed_id,
@@ -198,8 +198,8 @@ def _chatbot(call: ChatCall, naming: Naming) -> Chatbot:
         updated_at=stamp(client.updated_at),
         annotations=list(client.annotations),
         tags=list(client.tags),
-        dns_verification_status="Verified" if ready else "Not Verified",
-        tls_certificate_issuance_status="Issued" if ready else "No Certificate",
+        dns_verification_status=dns_status(call.api.chats, client),
+        tls_certificate_issuance_status=tls_status(call.api.chats, client),
         subdomain=client.dns_name,
         custom_domain=client.custom_domain or None,
         user_profile=profile,
