@@ -11,8 +11,9 @@ from parley.core.manifest import Manifest, ManifestKind, differences, kind_named
 from parley.core.model import Catalogue, Model, ProviderEntry
 from parley.core.resource import Kind, Resource
 from parley.usecases.clients import ClientRef, Clients
-from parley.usecases.manifests import VALUE_GIVEN, Manifests, Report, manifests_over
+from parley.usecases.manifests import VALUE_GIVEN, Report
 
+from tests.fakes.manifests import manifests_of
 from tests.fakes.world import ACCOUNT, ADMIN, STRANGER, USER, World
 
 ACCOUNT_KIND, USER_KIND = ManifestKind.ACCOUNT, ManifestKind.USER
@@ -27,14 +28,7 @@ class Described(World):
         super().__init__()
         resources = self._port(self.resources, "resources")
         self.clients = Clients(resources, self.clock.monotonic)
-        self.manifests: Manifests = manifests_over(
-            resources=resources,
-            secrets=self.secrets,
-            keys=self.keys,
-            models=self.models,
-            clients=self.clients,
-            clock=self.clock,
-        )
+        self.manifests = manifests_of(self, resources, self.clients)
 
     async def apply(
         self, *manifests: Manifest, who: Principal = ADMIN, **options: Any
@@ -533,7 +527,7 @@ async def test_a_namesake_of_a_deleted_llm_client_has_none_of_its_keys(world: De
     token, _ = await world.keys.token(maker, "adviser", number)
     assert [await chats(world, key_), await chats(world, token)] == [True, True]
     found = await world.describe(CLIENT, "adviser")
-    await world.manifests.resources.delete(ADMIN, found)
+    await world.manifests.stored.delete(ADMIN, found)
     world.clients.forget()
     await world.apply(client(config={"deployed": True}))
     assert [await chats(world, key_), await chats(world, token)] == [False, False]
@@ -579,8 +573,8 @@ def meddled(world: Described, times: int, write: Callable[[], Any]) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(world.resources, name)
 
-    store = replace(world.manifests.resources, resources=Store())  # type: ignore[arg-type]
-    world.manifests = replace(world.manifests, resources=store)
+    store = replace(world.manifests.stored, resources=Store())  # type: ignore[arg-type]
+    world.manifests = replace(world.manifests, stored=store)
 
 
 async def test_ours_is_applied_on_top_of_what_somebody_else_wrote_meanwhile(

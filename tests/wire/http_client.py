@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl
 from parley.core.access import ApiKey, KeyRole, Principal, key_hash
 from parley.core.prompt import Prompt
 from parley.usecases.clients import Clients
-from parley.usecases.manifests import manifests_over
 from parley.usecases.sticky import StickySessions
 from parley.wire.http import build
 from parley.wire.http_calls import Answered, Api, Chats
 
+from tests.fakes.manifests import manifests_of
 from tests.fakes.sessions import SessionWorld
 from tests.fakes.world import ACCOUNT, ADMIN, OTHER_ACCOUNT, OTHER_USER, STRANGER, USER
 
@@ -89,14 +89,7 @@ def api_of(world: SessionWorld, chats: dict[str, Any] | None = None, **flags: An
         keys=world.keys,
         redrive=world.redrive,
         chats=at,
-        manifests=manifests_over(
-            resources=world.resources,
-            secrets=world.secrets,
-            keys=world.keys,
-            models=world.models,
-            clients=at.clients,
-            clock=world.clock,
-        ),
+        manifests=manifests_of(world, world.resources, at.clients),
         policy=world.policy,
         **flags,
     )

@@ -13,7 +13,8 @@ from parley.usecases.clients import Clients
 from parley.usecases.converse import Converse
 from parley.usecases.dead_letters import Redrive
 from parley.usecases.keys import Authenticate, Keys
-from parley.usecases.manifests import manifests_over
+from parley.usecases.manifest_stores import CatalogueManifests, KeyManifests, ResourceManifests
+from parley.usecases.manifests import Manifests
 from parley.usecases.read import ReadPrompts
 from parley.usecases.sessions import Sessions
 from parley.usecases.sticky import StickySessions
@@ -58,13 +59,16 @@ def api_engine(settings: ApiSettings) -> Api:
             environment=settings.environment,
             socket_url=settings.socket_url,
         ),
-        manifests=manifests_over(
-            resources=made.resources,
-            secrets=ParameterStoreWriter(settings.secrets_prefix, parameter_store_calls()),
-            keys=keys,
-            models=models,
-            clients=clients,
-            clock=clock,
+        manifests=Manifests(
+            ResourceManifests(
+                made.resources,
+                ParameterStoreWriter(settings.secrets_prefix, parameter_store_calls()),
+                clock,
+            ),
+            CatalogueManifests(models),
+            KeyManifests(keys),
+            models,
+            clients,
         ),
         policy=policy,
         local_providers=settings.local_providers,

@@ -1,14 +1,15 @@
-"""Find the llm_client that a call is for, and say whether the caller may chat with it."""
+"""Read llm_clients, find the one that a call is for, and say who may chat with it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from parley.core.access import KeyRole, Principal
 from parley.core.address import ClientRef
 from parley.core.errors import Forbidden, NotFound, Unauthenticated
 from parley.core.llm_client import LlmClient, client_of
+from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind, Resource
-from parley.ports import ResourceStore
+from parley.ports import Page, ResourceStore
 from parley.usecases.remembered import Remembered
 
 # Short, for who changes a manifest wants to see what it does.
@@ -36,6 +37,17 @@ class Clients:
         client = client_of(resource)
         self.remembered.put(ref, client)
         return client
+
+    async def page(self, account: str, limit: int, after: str) -> Page[LlmClient]:
+        """Those of an account, by name."""
+        page = await self.resources.resources(account, Kind.LLM_CLIENT, limit, after)
+        return Page([client_of(one) for one in page.items], page.after)
+
+    async def plugins(self, client: LlmClient) -> Sequence[StaticPlugin]:
+        """Those that are attached, in their order; in one read."""
+        found = await self.resources.some(client.account, Kind.PLUGIN, client.plugins)
+        by_name = {one.name: plugin_of(one) for one in found}
+        return [by_name[name] for name in client.plugins if name in by_name]
 
     async def _stored(self, ref: ClientRef) -> Resource | None:
         if ref.host:

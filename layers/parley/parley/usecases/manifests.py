@@ -4,16 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parley.core.access import Principal
-from parley.core.address import ClientRef
 from parley.core.errors import Busy, Conflict, Invalid, NotFound, TransitionRefused
-from parley.core.llm_client import LlmClient, client_of
 from parley.core.manifest import DEFAULTS, METADATA, Manifest, ManifestKind, differences, refused
-from parley.core.plugin import StaticPlugin, plugin_of
-from parley.core.resource import Kind
-from parley.ports import Clock, Page, ResourceStore, SecretStore
+from parley.ports import Page
 from parley.usecases.catalogue import Models
 from parley.usecases.clients import Clients
-from parley.usecases.keys import Keys
 from parley.usecases.manifest_rules import Draft, uses
 from parley.usecases.manifest_stores import (
     CatalogueManifests,
@@ -71,7 +66,7 @@ class Planned:
 class Manifests:
     """Calls of an account's admin. All raise Forbidden for anybody else."""
 
-    resources: ResourceManifests
+    stored: ResourceManifests
     catalogue: CatalogueManifests
     keys: KeyManifests
     models: Models
@@ -80,7 +75,7 @@ class Manifests:
     @property
     def _stores(self) -> Mapping[ManifestKind, ManifestStore]:
         return {
-            **dict.fromkeys(ManifestKind, self.resources),
+            **dict.fromkeys(ManifestKind, self.stored),
             ManifestKind.PROVIDER: self.catalogue,
             ManifestKind.MODEL: self.catalogue,
             ManifestKind.API_KEY: self.keys,
@@ -224,49 +219,12 @@ class Manifests:
             if bool(before.at("config", "deployed")) == deployed:
                 return Report(kind, name, "unchanged")
             try:
-                await self.resources.put(principal, before, after)
+                await self.stored.put(principal, before, after)
             except TransitionRefused:
                 continue
             self.clients.forget()
             return Report(kind, name, "changed", ("spec.config.deployed",))
         raise Busy(f"{kind} {name} is being changed by somebody else")
-
-    async def clients_of(self, principal: Principal, limit: int, after: str) -> Page[LlmClient]:
-        """The llm_clients of the caller's account, by name; not for admins only."""
-        page = await self.resources.resources.resources(
-            principal.account, Kind.LLM_CLIENT, limit, after
-        )
-        return Page([client_of(one) for one in page.items], page.after)
-
-    async def plugins_of(self, client: LlmClient) -> Sequence[StaticPlugin]:
-        """The plugins that are attached, in their order; in one read."""
-        found = await self.resources.resources.some(client.account, Kind.PLUGIN, client.plugins)
-        by_name = {one.name: plugin_of(one) for one in found}
-        return [by_name[name] for name in client.plugins if name in by_name]
-
-    async def client(self, account: str, number: int, name: str) -> LlmClient:
-        """An llm_client by its number, or by its name if that is 0; raises NotFound."""
-        ref = ClientRef(account, number=number) if number else ClientRef(account, name)
-        return await self.clients.find(ref)
-
-
-def manifests_over(
-    *,
-    resources: ResourceStore,
-    secrets: SecretStore,
-    keys: Keys,
-    models: Models,
-    clients: Clients,
-    clock: Clock,
-) -> Manifests:
-    """The use case over the ports and the use cases that it needs."""
-    return Manifests(
-        resources=ResourceManifests(resources, secrets, clock),
-        catalogue=CatalogueManifests(models),
-        keys=KeyManifests(keys),
-        models=models,
-        clients=clients,
-    )
 
 
 def _kept(manifest: Manifest) -> tuple[Manifest, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
 from typing_extensions import TypedDict
 
-from parley.core.address import CLIENTS, named_host, named_url, sandbox_url, scheme_of
+from parley.core.address import CLIENTS, ClientRef, named_host, named_url, sandbox_url, scheme_of
 from parley.core.errors import Invalid, NotFound
 from parley.core.functions import FUNCTIONS
 from parley.core.llm_client import LlmClient, number_of
@@ -59,7 +59,9 @@ def answer(command: str, thing: str, data: Json, message: str = "") -> Answer:
 
 async def list_llm_clients(call: Call, limit: Limit = None, after: After = None) -> Answer:
     """The llm_clients of the account, by name."""
-    page = await call.api.manifests.clients_of(call.principal, limit or DEFAULT_LIMIT, after or "")
+    page = await call.api.chats.clients.page(
+        call.principal.account, limit or DEFAULT_LIMIT, after or ""
+    )
     data = {"llm_clients": [_listed(call, one) for one in page.items], "after": page.after}
     return _answer(data)
 
@@ -82,7 +84,7 @@ async def list_llm_client_plugins(call: Call, client_id: PathId) -> Answer:
             "directive": plugin.directive,
             "function": tool_of(plugin).name,
         }
-        for plugin in await call.api.manifests.plugins_of(client)
+        for plugin in await call.api.chats.clients.plugins(client)
     ]
     return _answer({"plugins": items})
 
@@ -168,9 +170,10 @@ async def create_llm_client_token(call: Call, client_id: PathId) -> Token:
 
 
 async def _client(call: Call, client_id: str) -> LlmClient:
-    return await call.api.manifests.client(
-        call.principal.account, number_of(client_id) or 0, client_id.lower()
-    )
+    """By its id, or else by its name; raises NotFound."""
+    account, number = call.principal.account, number_of(client_id)
+    ref = ClientRef(account, number=number) if number else ClientRef(account, client_id.lower())
+    return await call.api.chats.clients.find(ref)
 
 
 def _one(thing: str, id_: str, listed: Answer) -> Answer:

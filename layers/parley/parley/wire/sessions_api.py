@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from parley.core.address import ClientRef
 from parley.core.errors import Invalid, NotFound
 from parley.core.prompt import Prompt
 from parley.core.thread import Thread
@@ -147,7 +148,7 @@ async def _check_name(call: Call, name: str) -> None:
     """
     if not name:
         return
-    client = await call.api.manifests.client(call.principal.account, 0, name)
+    client = await call.api.chats.clients.find(ClientRef(call.principal.account, name))
     if client.name != name:
         raise NotFound(UNKNOWN)  # found by its label in hosts, in which _ is -
 
