@@ -17,6 +17,7 @@ from parley.adapters import open_meteo
 from parley.adapters.open_meteo import CACHE_SECONDS, CACHED, PAUSES, RESPONSE_BYTES, OpenMeteo
 from parley.usecases.tools import Weather
 
+from local.devmodel import weather as stand_in_weather
 from local.devmodel.server import application, serving
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -129,7 +130,10 @@ async def test_the_weather_comes_for_24_hours_from_now(weather):
         assert all(type(entry[name]) in (int, float) for name in FIGURES)
 
 
-async def test_units_are_converted_by_the_service(weather):
+async def test_units_are_converted_by_the_service(weather, monkeypatch):
+    # No full hour may come between the two forecasts.
+    forecast, noon = stand_in_weather.forecast, 1_764_158_400
+    monkeypatch.setattr(stand_in_weather, "forecast", lambda query: forecast(query, noon))
     metric = (await told(weather, "Reykjavik"))["forecast"]
     uscs = (await told(weather, "Reykjavik", unit="USCS"))["forecast"]
     assert any(entry["snowfall"] for entry in metric)
