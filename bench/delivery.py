@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from parley.core.access import KeyRole, Principal
 from parley.core.events import Frame
 from parley.core.prompt import Usage
 from parley.ports import Connection, Finished, ProviderRequest, Subscriber, TextDelta
@@ -35,9 +36,10 @@ class Watch:
 
 
 async def _follow(made: Functions, followers: int) -> None:
+    who = Principal(ACCOUNT, "usr_1", KeyRole.USER, "h")
     for number in range(followers):
         now = made.parts.clock.now()
-        connection = Connection(f"c{number}", ACCOUNT, "usr_1", "user", "h", now)
+        connection = Connection(f"c{number}", who, now)
         await made.subscribers.add_connection(connection)
         subscriber = Subscriber(connection.id, ACCOUNT, "t", "usr_1", nonce=f"n{number}")
         await made.subscribers.subscribe(subscriber, now)

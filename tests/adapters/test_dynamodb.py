@@ -27,6 +27,7 @@ from parley.ports import Connection, LiveText, PromptQuery, Subscriber, ThreadCh
 from tests.budgets.meter import metered
 from tests.conformance.material import (
     ACCOUNT,
+    ANN,
     LEASE,
     a_prompt,
     a_thread,
@@ -166,7 +167,7 @@ async def test_a_connection_that_subscribes_while_it_is_dropped_is_refused(
     # reads the connection's subscriptions
     #                                      stores one
     # deletes those it read
-    await stores.subscribers.add_connection(Connection("c", ACCOUNT, "ann", "user", "h", START))
+    await stores.subscribers.add_connection(Connection("c", ANN, START))
     subscriber = Subscriber("c", ACCOUNT, "t1", "ann", "nonce")
     table = stores.subscribers._table  # type: ignore[attr-defined]
     every = table.every
@@ -196,7 +197,7 @@ async def test_live_text_is_cut_to_fit_an_item_and_expires(stores: Stores) -> No
 
 
 async def test_a_connection_that_expired_unheard_leaves_no_follower(stores: Stores) -> None:
-    await stores.subscribers.add_connection(Connection("c1", ACCOUNT, "ann", "user", "h", START))
+    await stores.subscribers.add_connection(Connection("c1", ANN, START))
     subscriber = Subscriber("c1", ACCOUNT, "t1", "ann", "nonce")
     await stores.subscribers.subscribe(subscriber, stores.clock.now())
     stores.clock.ms += 2 * 60 * 60 * 1000

@@ -12,6 +12,7 @@ from parley.ports import Connection
 
 from tests.conformance.material import (
     ACCOUNT,
+    ANN,
     a_prompt,
     a_thread,
     accepted,
@@ -143,7 +144,7 @@ async def test_what_chat_counts_expires(stores: Stores, client: Any, table: str)
 async def test_a_connection_stored_before_there_were_llm_clients_is_read(
     stores: Stores, client: Any, table: str
 ) -> None:
-    old = Connection("c", ACCOUNT, "ann", "user", "h", START)
+    old = Connection("c", ANN, START)
     await stores.subscribers.add_connection(old)
     item = raw(client, table, "C#c", "conn")
     assert item is not None

@@ -151,10 +151,11 @@ class World:
     async def follow(self, thread_id: str, count: int) -> None:
         """So many sockets that follow a thread."""
         store, now = self.parts.subscribers, self.clock.now()
+        ann = Principal(ACCOUNT, "usr_ann", KeyRole.ADMIN, "h")
         for number in range(count):
-            connection = Connection(f"c{number}", ACCOUNT, "usr_ann", "admin", "h", now)
+            connection = Connection(f"c{number}", ann, now)
             await store.add_connection(connection)
-            place = (connection.id, ACCOUNT, thread_id, connection.user_id)
+            place = (connection.id, ACCOUNT, thread_id, ann.user_id)
             await store.subscribe(Subscriber(*place, nonce=f"n{number}"), now)
 
 

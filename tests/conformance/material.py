@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from parley.core.access import KeyRole, Principal
 from parley.core.prompt import OpenTurn, Prompt, Status
 from parley.core.thread import ANSWER, QUESTION, Message, Role, Thread, answer_id
 
@@ -10,6 +11,7 @@ from tests.conformance.stores import START, Stores
 ACCOUNT = "1111-1111-1111"
 OTHER = "2222-2222-2222"
 LEASE = 30_000
+ANN = Principal(ACCOUNT, "ann", KeyRole.USER, "h")
 
 
 def a_thread(id_: str = "t1", **fields: Any) -> Thread:

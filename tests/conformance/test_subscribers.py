@@ -4,17 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from parley.core.access import KeyRole
 from parley.core.errors import Unauthenticated
 from parley.ports import Connection, LiveText, Subscriber
 
-from tests.conformance.material import ACCOUNT, OTHER, a_prompt, accepted
+from tests.conformance.material import ACCOUNT, ANN, OTHER, a_prompt, accepted
 from tests.conformance.stores import START, Stores
 
 HOURS = 60 * 60 * 1000
 
 
 def a_connection(id_: str = "c1=", **fields: Any) -> Connection:
-    return replace(Connection(id_, ACCOUNT, "ann", "user", "hash-1", START), **fields)
+    return Connection(id_, replace(ANN, **fields), START)
 
 
 def a_subscriber(connection_id: str = "c1=", thread_id: str = "t1") -> Subscriber:
@@ -25,7 +26,7 @@ def a_subscriber(connection_id: str = "c1=", thread_id: str = "t1") -> Subscribe
 async def test_a_connection_lives_for_two_hours(stores: Stores) -> None:
     await stores.subscribers.add_connection(a_connection())
     of_session = a_connection(
-        "c2=", account=OTHER, role="session", client="weather", client_number=7, key_hash=""
+        "c2=", account=OTHER, role=KeyRole.SESSION, client="weather", client_number=7, key_hash=""
     )
     await stores.subscribers.add_connection(of_session)
 
@@ -37,7 +38,7 @@ async def test_a_connection_lives_for_two_hours(stores: Stores) -> None:
     stores.clock.ms += 2 * HOURS
     assert await stores.subscribers.connection("c1=") is None
     assert await stores.subscribers.count_connections(ACCOUNT, 10) == 0
-    assert list(await stores.subscribers.connections_of_key(ACCOUNT, "hash-1")) == []
+    assert list(await stores.subscribers.connections_of_key(ACCOUNT, "h")) == []
 
 
 async def test_connections_are_counted_up_to_the_cap_and_found_by_key(stores: Stores) -> None:

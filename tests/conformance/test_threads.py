@@ -11,6 +11,7 @@ from parley.ports import Connection, Conversation, Subscriber, ThreadChanges, Th
 
 from tests.conformance.material import (
     ACCOUNT,
+    ANN,
     OTHER,
     a_prompt,
     a_thread,
@@ -246,7 +247,7 @@ async def test_a_conversation_is_its_head_and_its_newest_messages(stores: Stores
     await accepted(stores, a_prompt("another", "t2"))
     # A member and a follower lie in the same partition.
     await stores.threads.update_thread(ACCOUNT, "t1", ThreadChanges(user_ids=("bob",)), NOW)
-    await stores.subscribers.add_connection(Connection("c1", ACCOUNT, "ann", "user", "h", NOW))
+    await stores.subscribers.add_connection(Connection("c1", ANN, NOW))
     await stores.subscribers.subscribe(Subscriber("c1", ACCOUNT, "t1", "ann", "n"), NOW)
 
     whole = await stores.prompts.conversation(ACCOUNT, "t1", 150)

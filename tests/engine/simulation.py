@@ -441,14 +441,7 @@ class Simulation:
             return
         if connection is None:
             await self.world.follow.connect(USER, connection_id)
-            connection = Connection(
-                connection_id,
-                ACCOUNT,
-                USER.user_id,
-                USER.role.value,
-                USER.key_hash,
-                self.world.clock.now(),
-            )
+            connection = Connection(connection_id, USER, self.world.clock.now())
         known = self.checks.known(connection_id)
         frame = await self.world.follow.subscribe(connection, thread_id, known)
         self.checks.subscribed(connection_id, frame)

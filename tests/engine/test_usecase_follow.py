@@ -38,6 +38,13 @@ from tests.fakes.world import (
 # --- sockets ----------------------------------------------------------------------------
 
 
+async def test_a_connection_is_its_openers_with_all_that_the_key_says() -> None:
+    world = World()
+    opener = Principal(ACCOUNT, "u", KeyRole.SESSION, "h", "weather", "maker", 2_000_000_000, 7)
+    await world.clock.run(world.follow.connect(opener, "c"))
+    assert world.memory.connections["c"].principal == opener
+
+
 async def test_a_subscribed_frame_has_what_is_unfinished_and_the_newest_messages() -> None:
     world = World()
     await world.add("a")

@@ -74,7 +74,7 @@ def stage(world: SessionWorld, monkeypatch: pytest.MonkeyPatch) -> Stage:
 def test_a_key_opens_a_connection_and_nothing_is_posted(stage: Stage, form: str) -> None:
     assert stage.connect(form.format(stage.user)) == 200
 
-    assert stage.world.memory.connections["c1"].user_id == "usr_1"
+    assert stage.world.memory.connections["c1"].principal.user_id == "usr_1"
     assert stage.frames() == []
 
 

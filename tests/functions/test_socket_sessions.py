@@ -132,9 +132,9 @@ def test_who_opens_a_session_s_connection(
     if status != 200:
         assert connections == []
         return
-    [stored] = connections
+    [stored] = [connection.principal for connection in connections]
     assert (stored.account, stored.user_id, stored.client) == (ACCOUNT, stage.thread(of), of)
-    assert stored.role == KeyRole.SESSION
+    assert stored.role is KeyRole.SESSION
     ours = token not in {"", "stranger", "wrong", "a session"}
     assert stored.key_hash == (key_hash(stage.tokens[token]) if ours else "")
 
@@ -344,7 +344,7 @@ def test_a_token_s_connection_ends_at_once_with_the_key_that_made_it(stage: Sess
     assert not stage.ended("c2")
     stage.world.clock.skip(60)
     assert stage.enter("c3", token="page") == 200
-    assert stage.world.memory.connections["c3"].key_hash == ""  # as anybody's
+    assert stage.world.memory.connections["c3"].principal.key_hash == ""  # as anybody's
 
 
 def test_a_token_s_connection_that_only_listens_ends_with_the_token(stage: Sessions) -> None:

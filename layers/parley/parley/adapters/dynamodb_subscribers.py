@@ -29,16 +29,16 @@ from parley.adapters.dynamodb_expressions import (
 )
 from parley.adapters.dynamodb_items import LAST, live_key, plain, taken, thread_pk
 from parley.adapters.dynamodb_table import ConditionFailed, Table, TransactionFailed
-from parley.core.access import TEXT_LIMIT_BYTES
+from parley.core.access import TEXT_LIMIT_BYTES, KeyRole, Principal
 from parley.core.errors import Unauthenticated
 from parley.ports import UNKNOWN_CONNECTION, Connection, Followers, LiveText, Subscriber
 
 CONNECTION_MS = 2 * 60 * 60 * 1000
 WATCH_MS = 60_000
 LIVE_MS = 10 * 60 * 1000
-CONNECTION_FIELDS = ("id", "account", "user_id", "role", "key_hash", "connected_at")
+OPENER_FIELDS = ("account", "user_id", "role", "key_hash")
 # Stored only if there is something in them.
-CONNECTION_RARE = ("client", "made_by", "client_number")
+OPENER_RARE = ("client", "made_by", "client_number")
 WATCHER = "s#~http"
 
 
@@ -70,9 +70,9 @@ def _subscription_key(connection_id: str, account: str, thread_id: str) -> Key:
 
 
 def _to_connection(item: Item) -> Connection:
-    fields = {name: item[name] for name in CONNECTION_FIELDS}
-    rare = taken(item, CONNECTION_RARE)
-    return Connection(**fields, **rare, expires_at=item.get("key_expires_at", 0))
+    fields = taken(item, (*OPENER_FIELDS, *OPENER_RARE))
+    fields |= {"role": KeyRole(item["role"]), "expires_at": item.get("key_expires_at", 0)}
+    return Connection(item["id"], Principal(**fields), item["connected_at"])
 
 
 def _to_subscriber(item: Item) -> Subscriber:
@@ -94,15 +94,18 @@ class DynamoSubscribers:
         self._table = table
 
     async def add_connection(self, connection: Connection) -> None:
-        fields = {name: getattr(connection, name) for name in CONNECTION_FIELDS}
-        fields |= plain(connection, CONNECTION_RARE)
-        fields["expires_at"] = _end(connection.connected_at, connection.expires_at)
-        if connection.expires_at:
-            fields["key_expires_at"] = connection.expires_at
+        opener = connection.principal
+        fields = {name: getattr(opener, name) for name in OPENER_FIELDS}
+        fields |= plain(opener, OPENER_RARE)
+        fields |= {"id": connection.id, "connected_at": connection.connected_at}
+        # The connection's own end, and its key's.
+        fields["expires_at"] = _end(connection.connected_at, opener.expires_at)
+        if opener.expires_at:
+            fields["key_expires_at"] = opener.expires_at
         await self._table.transact(
             [
                 Put({"pk": _connection_pk(connection.id), "sk": "conn", **fields}),
-                Put({"pk": _connections_pk(connection.account), "sk": connection.id, **fields}),
+                Put({"pk": _connections_pk(opener.account), "sk": connection.id, **fields}),
             ]
         )
 

@@ -34,7 +34,7 @@ class MemorySubscribers:
         self.texts: dict[ThreadKey, LiveText] = {}
 
     def _live(self, connection: Connection) -> bool:
-        return _end(connection.connected_at, connection.expires_at) > self.now()
+        return _end(connection.connected_at, connection.principal.expires_at) > self.now()
 
     async def add_connection(self, connection: Connection) -> None:
         self.connections[connection.id] = connection
@@ -44,13 +44,15 @@ class MemorySubscribers:
         return found if found and self._live(found) else None
 
     def _of(self, account: str) -> list[Connection]:
-        return [c for c in self.connections.values() if c.account == account and self._live(c)]
+        opened = self.connections.values()
+        return [c for c in opened if c.principal.account == account and self._live(c)]
 
     async def count_connections(self, account: str, cap: int) -> int:
         return min(len(self._of(account)), cap)
 
     async def connections_of_key(self, account: str, key_hash: str) -> Sequence[Connection]:
-        return [c for c in self._of(account) if key_hash in {c.key_hash, c.made_by}]
+        keys = [(c, c.principal) for c in self._of(account)]
+        return [c for c, opener in keys if key_hash in {opener.key_hash, opener.made_by}]
 
     async def drop_connection(self, connection_id: str) -> None:
         self.connections.pop(connection_id, None)

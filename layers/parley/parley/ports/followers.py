@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from parley.core.access import KeyRole, Principal
+from parley.core.access import Principal
 from parley.core.events import Frame
 
 UNKNOWN_CONNECTION = "the connection is not known: connect again"
@@ -13,35 +13,14 @@ UNKNOWN_CONNECTION = "the connection is not known: connect again"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A live WebSocket connection.
+    """A live WebSocket connection, who opened it, and when (ms).
 
-    `made_by` and `expires_at` (seconds, 0 for never) are those of the key that it was
-    opened with: it is good for as long as that is.
+    It is good for as long as the key that it was opened with.
     """
 
     id: str
-    account: str
-    user_id: str
-    role: str
-    key_hash: str
+    principal: Principal
     connected_at: int
-    client: str = ""
-    made_by: str = ""
-    expires_at: int = 0
-    client_number: int = 0
-
-    @property
-    def principal(self) -> Principal:
-        """Who opened it."""
-        return Principal(
-            self.account,
-            self.user_id,
-            KeyRole(self.role),
-            self.key_hash,
-            self.client,
-            self.made_by,
-            self.expires_at,
-        )
 
 
 @dataclass(frozen=True, slots=True)

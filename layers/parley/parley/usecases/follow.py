@@ -45,18 +45,7 @@ class Follow:
         if live >= self.max_connections:
             raise TooManyConnections(f"the account has {self.max_connections} live connections")
         await self.subscribers.add_connection(
-            Connection(
-                connection_id,
-                principal.account,
-                principal.user_id,
-                principal.role.value,
-                principal.key_hash,
-                self.clock.now(),
-                principal.client,
-                principal.made_by,
-                principal.expires_at,
-                principal.client_number,
-            )
+            Connection(connection_id, principal, self.clock.now())
         )
 
     async def subscribe(
@@ -70,15 +59,16 @@ class Follow:
         The subscription is written before the prompts are read, and an attempt commits
         before it reads the subscribers: whichever way they interleave, one sees the other.
         """
-        account = connection.account
+        who = connection.principal
+        account = who.account
         thread = await self.threads.thread(account, thread_id)
-        if thread is None or thread.deleted or not connection.principal.sees(thread):
+        if thread is None or thread.deleted or not who.sees(thread):
             raise NotFound("no such thread")
         nonce = self.ids.new("sub")
-        subscriber = Subscriber(connection.id, account, thread_id, connection.user_id, nonce, known)
-        await self.subscribers.subscribe(subscriber, self.clock.now(), connection.expires_at)
+        subscriber = Subscriber(connection.id, account, thread_id, who.user_id, nonce, known)
+        await self.subscribers.subscribe(subscriber, self.clock.now(), who.expires_at)
         head = await self.prompts.thread_head(account, thread_id)
-        if head.thread is None or head.thread.deleted or not connection.principal.sees(head.thread):
+        if head.thread is None or head.thread.deleted or not who.sees(head.thread):
             # It was taken away after the first look, by somebody who read the followers
             # before this one was among them.
             await self.subscribers.unsubscribe(connection.id, account, thread_id)
@@ -125,7 +115,7 @@ class Follow:
 
     async def unsubscribe(self, connection: Connection, thread_id: str) -> None:
         """Stop following; a thread that is not followed is a success."""
-        await self.subscribers.unsubscribe(connection.id, connection.account, thread_id)
+        await self.subscribers.unsubscribe(connection.id, connection.principal.account, thread_id)
 
     async def pong(self, connection: Connection, thread_id: str) -> Frame:
         """The answer to a ping; with a thread, the states of its newest prompts.
@@ -135,17 +125,18 @@ class Follow:
         frame: Frame = {"type": "pong", "prompts": []}
         if not thread_id:
             return frame
-        thread = await self.threads.thread(connection.account, thread_id)
-        if thread is None or thread.deleted or not connection.principal.sees(thread):
+        who = connection.principal
+        thread = await self.threads.thread(who.account, thread_id)
+        if thread is None or thread.deleted or not who.sees(thread):
             raise NotFound("no such thread")
         query = PromptQuery(
-            connection.account, None, thread_id=thread_id, descending=True, limit=JUST_FINISHED
+            who.account, None, thread_id=thread_id, descending=True, limit=JUST_FINISHED
         )
         newest = (await self.prompts.prompts(query)).items
-        head = await self.prompts.thread_head(connection.account, thread_id)
+        head = await self.prompts.thread_head(who.account, thread_id)
         listed = {prompt.id for prompt in newest}
         older = [turn.prompt_id for turn in head.open_turns if turn.prompt_id not in listed]
-        states = map(prompt_state, [*newest, *await self._prompts(connection.account, older)])
+        states = map(prompt_state, [*newest, *await self._prompts(who.account, older)])
         fitting = _fitting(states, FRAME_BYTES - ROOM_FOR_IDS)
         return frame | {
             "threadId": thread_id,

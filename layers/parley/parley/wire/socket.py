@@ -118,19 +118,20 @@ class Socket:
         connection = await self.follow.subscribers.connection(connection_id)
         if connection is None:
             raise Unauthenticated(UNKNOWN_CONNECTION)
-        key = connection.key_hash
+        opener = connection.principal
+        key = opener.key_hash
         holder = await self.authenticate.by_hash(key) if key else None
-        if connection.role != KeyRole.SESSION:
+        if opener.role is not KeyRole.SESSION:
             return connection, holder or await self.authenticate("")
         # An llm_client may be taken down, or get a key attached, while sessions are open.
-        ref = ClientRef(connection.account, connection.client)
+        ref = ClientRef(opener.account, opener.client)
         try:
             client = await self.clients.enter(ref, holder, sandbox=holder is not None)
         except (NotFound, Forbidden) as error:
             raise Unauthenticated(str(error)) from None
-        if client.number != connection.client_number:
+        if client.number != opener.client_number:
             raise Unauthenticated(UNKNOWN)  # its own was deleted: this one has its name only
-        return connection, connection.principal
+        return connection, opener
 
     async def _answer(
         self, connection: Connection, principal: Principal, body: str
