@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSMsgType, web
-from parley.core.access import KeyRole, Principal
 from parley.wire.admin import CreateKey, PutModels, RedriveBody
 from parley.wire.chat_svc import PageBody
 from parley.wire.frames import client_frame
@@ -270,8 +269,7 @@ class FakeApi:
         return {}
 
     async def found(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
-        admin = Principal("3141-5926-5359", "ada", KeyRole.ADMIN, "")
-        asked(admin, ListPrompts.model_validate(body).query or Query())
+        asked(ListPrompts.model_validate(body).query or Query())
         filters = {f["fields"][0]: json.loads(f["jsonValues"]) for f in body["query"]["filters"]}
         found = [p.shape() for p in self.prompts.values() if p.status in filters["status"]]
         return {"prompts": found[: body["query"]["limit"]], "count": 0}

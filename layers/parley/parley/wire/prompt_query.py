@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from parley.core.access import Principal, checked_id
+from parley.core.access import checked_id
 from parley.core.errors import Invalid
 from parley.core.prompt import Status
 from parley.ports import COUNT_EXAMINED, PromptQuery
@@ -71,7 +71,10 @@ class ListPrompts(Body):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a query asks for; `nothing` if its filters exclude each other."""
+    """What a query asks for; `nothing` if its filters exclude each other.
+
+    `query` finds nobody's prompts until `usecases.read` binds it to its caller.
+    """
 
     query: PromptQuery
     count: bool
@@ -81,8 +84,8 @@ class Asked:
         return replace(self.query, limit=limit)
 
 
-def asked(principal: Principal, query: Query) -> Asked:
-    """The query in the words of the store: a user's own prompts, an admin's account."""
+def asked(query: Query) -> Asked:
+    """The query in the words of the store; raises Invalid."""
     wanted = _wanted(query.filters or [])
     statuses = wanted.get("status")
     threads = wanted.get("threadId", [""])
@@ -93,8 +96,8 @@ def asked(principal: Principal, query: Query) -> Asked:
             checked_id(value, f"query.filters: {field}")
     return Asked(
         query=PromptQuery(
-            account=principal.account,
-            user_id=None if principal.admin else principal.user_id,
+            account="",
+            user_id="",
             ids=tuple(wanted.get("id", ())),
             thread_id=threads[0] if threads else "",
             statuses=DEFAULT_STATUSES if statuses is None else _statuses(statuses),

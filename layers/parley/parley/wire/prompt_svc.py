@@ -167,7 +167,7 @@ async def list_prompts(call: Call, body: ListPrompts | None = None) -> PromptLis
 
     Without a filter on status: the running and the scheduled. No body is an empty query.
     """
-    wanted = asked(call.principal, (body and body.query) or Query())
+    wanted = asked((body and body.query) or Query())
     if wanted.nothing:
         return PromptList(prompts=[], count=0)
 
