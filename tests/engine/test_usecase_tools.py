@@ -40,9 +40,19 @@ class FakeWeather:
         return self.answer
 
 
+class Told:
+    """Keeps what broke."""
+
+    def __init__(self):
+        self.broke = []
+
+    def tool_broke(self, name, error):
+        self.broke.append((name, error))
+
+
 def toolbox(answer=None, seconds=0.0):
     clock = VirtualClock()
-    return Toolbox(clock, FakeWeather(clock, answer, seconds))
+    return Toolbox(clock, FakeWeather(clock, answer, seconds), Told())
 
 
 async def call(box: Toolbox, name, arguments, plugins=(PLUGIN,)) -> ToolResult:
@@ -146,13 +156,16 @@ async def test_an_error_of_a_function_is_a_failed_call(name, arguments, said):
 async def test_an_error_of_the_weather_is_a_failed_call():
     box = toolbox([{"error": "no such place"}])
     assert error_of(await call(box, "get_current_weather", {})) == "no such place"
+    assert box.observer.broke == []
 
 
-async def test_a_function_that_breaks_is_told_without_what_it_said():
-    box = toolbox(RuntimeError("a secret"))
+async def test_a_function_that_breaks_is_told_without_what_it_said_and_operators_hear_of_it():
+    error = RuntimeError("a secret")
+    box = toolbox(error)
     said = error_of(await call(box, "get_current_weather", {}))
     assert "RuntimeError" in said
     assert "secret" not in said
+    assert box.observer.broke == [("get_current_weather", error)]
 
 
 async def test_a_function_that_is_too_slow_is_ended_and_told():

@@ -69,6 +69,14 @@ def test_of_what_broke_the_prompt_and_the_type_are_told(told: Told, what: str) -
     assert "the-secret-text" not in told.text
 
 
+def test_of_a_tool_that_broke_its_name_and_the_type_are_told(told: Told) -> None:
+    PromptsObserver().tool_broke("calculator", KeyError("the-secret-text"))
+
+    [line] = told.said("tool broke")
+    assert (line["level"], line["tool"], line["error"]) == ("ERROR", "calculator", "KeyError")
+    assert "the-secret-text" not in told.text
+
+
 def test_of_rounds_of_tool_calls_only_numbers_are_told(told: Told) -> None:
     calls = tuple(
         ToolCall("id", "the-tool", "the-arguments", "the-result", outcome)

@@ -33,6 +33,7 @@ def runner_engine(settings: RunnerSettings) -> Runner:
     made = parts(settings)
     dead_letters = SqsDeadLetters(made.queues, settings.dlq_url)
     memory = WakefulClock()
+    observer = PromptsObserver()
     ports = AttemptPorts(
         prompts=made.prompts,
         threads=made.threads,
@@ -51,6 +52,7 @@ def runner_engine(settings: RunnerSettings) -> Runner:
         tools=Toolbox(
             made.clock,
             OpenMeteo(memory, settings.weather_geocoding_url, settings.weather_forecast_url),
+            observer,
         ),
     )
     run = Run(
@@ -58,7 +60,7 @@ def runner_engine(settings: RunnerSettings) -> Runner:
         ending=made.ending,
         dead_letters=dead_letters,
         ids=made.ids,
-        observer=PromptsObserver(),
+        observer=observer,
     )
     receipts = SqsReceipts(made.queues, [settings.queue_url, settings.solo_queue_url])
     return Runner(run, receipts, dead_letters, made.clock)

@@ -110,7 +110,7 @@ class CallsObserver:
 
 
 class PromptsObserver:
-    """`usecases.observing.Observer`: what the runner and the sweeper tell."""
+    """`usecases.observing.Observer` and `ToolObserver`: what runner and sweeper tell."""
 
     def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
         delay = waited(prompt, turn, now)
@@ -157,6 +157,9 @@ class PromptsObserver:
 
     def provider_broke(self, prompt: Prompt, error: Exception) -> None:
         unexpected(error, "provider broke", **_keys(prompt))
+
+    def tool_broke(self, name: str, error: Exception) -> None:
+        unexpected(error, "tool broke", tool=name)
 
     def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
         unexpected(error, "delivery failed", **_keys(prompt))

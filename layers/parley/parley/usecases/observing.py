@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from parley.usecases.verdicts import Verdict
 
 
+class ToolObserver(Protocol):
+    """Receives what operators should hear of tools."""
+
+    def tool_broke(self, name: str, error: Exception) -> None:
+        """A tool of ours failed for a reason nobody foresaw; the model is told that it did."""
+
+
 class Observer(Protocol):
     """Receives the events that logs and metrics are made of; times in ms."""
 

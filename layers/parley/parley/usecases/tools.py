@@ -12,6 +12,7 @@ from parley.core.functions import Results, calculator, date_calculator, failed
 from parley.core.functions.spec import quoted
 from parley.core.plugin import INQUIRY, RESULT_BYTES, StaticPlugin, knows, lookup
 from parley.ports import Clock, ToolResult
+from parley.usecases.observing import ToolObserver
 from parley.usecases.waiting import within
 
 CALL_SECONDS = 20.0
@@ -33,6 +34,7 @@ class Toolbox:
 
     clock: Clock
     weather: Weather
+    observer: ToolObserver
 
     async def call(self, name: str, arguments: str, plugins: Sequence[StaticPlugin]) -> ToolResult:
         """Call by name with the model's JSON text. Takes 20 s and answers 16 KB at most.
@@ -48,6 +50,7 @@ class Toolbox:
         try:
             result = await within(self.clock, CALL_SECONDS, work(given))
         except Exception as error:  # noqa: BLE001 - whatever it is, the turn goes on without it
+            self.observer.tool_broke(name, error)
             # Its text may hold what the user said, or an address of ours.
             return _failure(f"{name} failed unexpectedly ({type(error).__name__})")
         if result is None:
