@@ -8,9 +8,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
-from websockets.sync.client import connect
 
-from tests.e2e.sockets import Socket
+from tests.e2e.sockets import Socket, connected
 from tests.e2e.stack import Stack
 
 Json = dict[str, Any]
@@ -74,5 +73,5 @@ class Visitor:
         if self.key:
             asked["token"] = self.key
         url = f"{self.stack.websocket}?{urlencode(asked | query)}"
-        with connect(url, ping_interval=None, close_timeout=1) as connection:
+        with connected(url) as connection:
             yield Socket(connection)

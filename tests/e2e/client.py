@@ -77,6 +77,15 @@ class Client:
         prompt: Json = self.call("POST", f"/prompt-svc/prompt/{prompt_id}/{action}")["prompt"]
         return prompt
 
+    def canceled(self, prompt_id: str) -> Json:
+        """Cancel a running prompt; the prompt once it is over.
+
+        The call waits 3 s for its attempt, which on a busy machine may not hear of it so soon.
+        """
+        assert self.act(prompt_id, "cancel")["status"] in {"canceled", "running"}
+        prompt: Json = self.ended(prompt_id, "canceled")["prompt"]
+        return prompt
+
     def messages(self, thread_id: str) -> list[Json]:
         """All messages of a thread, oldest first."""
         answer = self.call("POST", f"/chat-svc/thread/{thread_id}/messages")

@@ -9,7 +9,8 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 Frame = dict[str, Any]
-FRAME_SECONDS = 40.0
+# Also for a handshake: the first one may have to wait for a function to start.
+FRAME_SECONDS = 90.0
 
 
 @dataclass
@@ -18,7 +19,6 @@ class Heard:
 
     attempts: dict[str, int] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    repeats: int = 0
 
     def take(self, frame: Frame) -> None:
         """Add a delta; fails on a gap, on a repeat that differs and on a step back."""
@@ -32,7 +32,6 @@ class Heard:
         assert offset <= len(known), f"a gap: {len(known)} code points are known, not {offset}"
         repeated = known[offset : frame["end"]]
         assert frame["text"].startswith(repeated), "a repeat says something else"
-        self.repeats += bool(repeated)
         self.texts[prompt] = known + frame["text"][len(repeated) :]
 
     def known(self) -> Frame:
@@ -100,10 +99,15 @@ class Socket:
         return state
 
 
+def connected(url: str) -> ClientConnection:
+    """Raises InvalidStatus if the handshake is refused."""
+    return connect(url, open_timeout=FRAME_SECONDS, close_timeout=1, ping_interval=None)
+
+
 @contextmanager
 def open_socket(url: str, key: str, heard: Heard | None = None) -> Iterator[Socket]:
     """A connection with a key; raises InvalidStatus if the handshake is refused."""
-    with connect(f"{url}?token={key}", ping_interval=None, close_timeout=1) as connection:
+    with connected(f"{url}?token={key}") as connection:
         yield Socket(connection, heard)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.stack import ROOT, Stack
 
 SAM = ROOT / ".tools/sam/bin/sam"
-SECONDS = 120
+SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ def test_a_cancel_mid_stream_closes_the_providers_stream_and_keeps_what_came(
     socket = follow(user, prompt["threadId"])
     heard = socket.until_heard(prompt["id"], words=9)
 
-    assert user.act(prompt["id"], "cancel")["status"] == "canceled"
+    user.canceled(prompt["id"])
 
     model.until_state(word, "disconnected")
     socket.until_status(prompt["id"], "canceled")
@@ -32,7 +32,7 @@ def test_after_a_cancel_nothing_of_it_comes_and_the_next_turn_works(
     socket.until_heard(first["id"], words=3)
     second = user.add(f"second {word}", threadId=f"t-{word}")
 
-    user.act(first["id"], "cancel")
+    user.canceled(first["id"])
     model.released(f"first {word}")
     socket.until_status(first["id"], "canceled")
     told_before = len(socket.frames)
@@ -68,7 +68,7 @@ def test_a_canceled_prompt_is_retried_at_the_end_of_its_thread(
     model.told(word, stall_after=3)
     prompt = user.add(f"once more {word}")
     model.until_called(word, chunks=3)
-    user.act(prompt["id"], "cancel")
+    user.canceled(prompt["id"])
     model.released(word)
 
     retried = user.act(prompt["id"], "retry")

@@ -53,6 +53,7 @@ def read_to_the_end(client: Client, thread_id: str, last_id: str = "") -> Body:
 def test_the_stream_goes_on_where_a_client_was(user: Client, model: Model, word: str) -> None:
     model.told(word, stall_after=5)
     prompt = user.add(f"by plain events {word}")
+    model.until_called(word, chunks=5)
     first = read(user, prompt["threadId"])
     assert first.text
     again = read(user, prompt["threadId"], "1.1.0")
@@ -71,6 +72,7 @@ def test_the_stream_goes_on_where_a_client_was(user: Client, model: Model, word:
 def test_the_stream_announces_a_new_attempt(user: Client, model: Model, word: str) -> None:
     model.told(word, stall_after=4, cut_after=4)
     prompt = user.add(f"once more {word}")
+    model.until_called(word, chunks=4)
     first = read(user, prompt["threadId"])
     assert first.text
     model.told(word, stall_after=None, cut_after=None)  # the call that is open is cut all the same
@@ -88,6 +90,7 @@ def test_a_canceled_prompt_ends_the_stream_and_says_so(
 ) -> None:
     model.told(word, stall_after=4)
     prompt = user.add(f"stop {word}")
+    model.until_called(word, chunks=4)
     first = read(user, prompt["threadId"])
     user.act(prompt["id"], "cancel")
 

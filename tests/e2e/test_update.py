@@ -9,7 +9,7 @@ from tests.e2e.conftest import Follow
 from tests.e2e.model import Model
 from tests.e2e.stack import ROOT, Stack
 
-SECONDS = 120
+SECONDS = 300
 
 
 def deploy_again(stack: Stack, **parameters: str) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SECONDS = 40.0
+SECONDS = 90.0
 PAUSE_SECONDS = 0.1
 
 
