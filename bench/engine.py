@@ -31,7 +31,7 @@ from parley.core.prompt import Usage
 from parley.observability import CallsObserver
 from parley.ports import Finished, Post, ProviderRequest, TextDelta, WakeUp
 from parley.settings import ApiSettings, RunnerSettings, read
-from parley.wire.http import build
+from parley.wire.http import Http
 
 from tests.functions.stage import ENVIRONMENT, Context, function
 
@@ -196,6 +196,6 @@ def functions(
             patch.object(assembly_runner, "OpenAIProvider", lambda **_: Provider(model))
         )
         stack.enter_context(patch.object(runner, "engine", runner_engine(read(RunnerSettings))))
-        http = build(api_engine(read(ApiSettings)), runner.loop, CallsObserver())
+        http = Http(api_engine(read(ApiSettings)), runner.loop, CallsObserver())
         stack.enter_context(patch.object(api, "http", http))
         yield Functions(made, queue, subscribers, runner, api, runner.loop)

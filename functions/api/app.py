@@ -6,9 +6,9 @@ from parley.assembly_api import api_engine
 from parley.kept_loop import KeptLoop
 from parley.observability import CallsObserver, observed
 from parley.settings import ApiSettings, read
-from parley.wire.http import build
+from parley.wire.http import Http
 
-http = build(api_engine(read(ApiSettings)), KeptLoop(), CallsObserver())
+http = Http(api_engine(read(ApiSettings)), KeptLoop(), CallsObserver())
 
 
 @observed

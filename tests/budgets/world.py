@@ -37,7 +37,7 @@ from parley.settings import ApiSettings, RunnerSettings, SweeperSettings
 from parley.usecases.accept import NewPrompt
 from parley.usecases.run import Result
 from parley.usecases.sweep import Sweep
-from parley.wire.http import build
+from parley.wire.http import Http
 from parley.wire.http_calls import Api
 
 from tests.budgets.meter import Meter, clients
@@ -99,7 +99,7 @@ class World:
         event["requestContext"]["http"]["method"] = method
         event["body"] = json.dumps(body)
         run = lambda work: asyncio.run(self.clock.run(work))  # noqa: E731
-        http = build(self.api, run, CallsObserver())
+        http = Http(self.api, run, CallsObserver())
         answer: dict[str, Any] = http.resolve(event, Context())
         return answer
 

@@ -10,7 +10,7 @@ from parley.assembly_runner import Runner
 from parley.core.access import ApiKey, KeyRole, key_hash
 from parley.kept_loop import KeptLoop
 from parley.observability import CallsObserver
-from parley.wire.http import build
+from parley.wire.http import Http
 
 from tests.fakes.sessions import SessionWorld
 from tests.fakes.world import ACCOUNT, World
@@ -57,7 +57,7 @@ def test_the_api_accepts_the_prompt_of_its_event(
 ) -> None:
     app = function("api")
     loop = WorldLoop(KeptLoop(), world)
-    monkeypatch.setattr(app, "http", build(api_of(world), loop, CallsObserver()))
+    monkeypatch.setattr(app, "http", Http(api_of(world), loop, CallsObserver()))
 
     answer = handled("api", app)
 

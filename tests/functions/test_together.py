@@ -22,7 +22,7 @@ from parley.kept_loop import KeptLoop
 from parley.observability import CallsObserver
 from parley.settings import ApiSettings, RunnerSettings, SocketSettings, SweeperSettings, read
 from parley.usecases.keys import issue
-from parley.wire.http import build
+from parley.wire.http import Http
 
 from local.devmodel.server import application, serving
 from tests.conformance.table import definition
@@ -71,7 +71,7 @@ class Deployed:
 
         self.api = self.placed(monkeypatch, "api", None)
         engine = api_engine(read(ApiSettings))
-        monkeypatch.setattr(self.api, "http", build(engine, KeptLoop(), CallsObserver()))
+        monkeypatch.setattr(self.api, "http", Http(engine, KeptLoop(), CallsObserver()))
         self.socket = self.placed(monkeypatch, "socket", socket_engine(read(SocketSettings)))
         self.sweeper = self.placed(monkeypatch, "sweeper", sweeper_engine(read(SweeperSettings)))
         self.runner = self.placed(monkeypatch, "runner", runner_engine(read(RunnerSettings)))

@@ -12,7 +12,7 @@ from parley.core.access import ApiKey, KeyRole, Principal, key_hash
 from parley.core.prompt import Prompt
 from parley.usecases.clients import Clients
 from parley.usecases.sticky import StickySessions
-from parley.wire.http import build
+from parley.wire.http import Http
 from parley.wire.http_calls import Answered, Api, Chats
 
 from tests.fakes.manifests import manifests_of
@@ -107,7 +107,7 @@ class Client:
                 who.account, f"key_{key}", key_hash(key), who.user_id, who.role, key, 0
             )
         self.api = api_of(self.world, **flags)
-        self.http = build(self.api, self.run, self.observer)
+        self.http = Http(self.api, self.run, self.observer)
 
     def close(self) -> None:
         self._runner.close()

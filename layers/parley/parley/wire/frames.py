@@ -232,10 +232,6 @@ class Error(_Frame):
     prompt_id: str | None = None
 
 
-ServerFrame = Annotated[
-    Subscribed | PromptChanged | Delta | ToolCalled | MessageAdded | Pong | Error,
-    Field(discriminator="type"),
-]
 SERVER_FRAMES: dict[str, type[_Frame]] = {
     "subscribed": Subscribed,
     "prompt": PromptChanged,

@@ -323,8 +323,3 @@ def endpoint_of(method: str, path: str) -> Endpoint:
     if method not in here:
         raise MethodNotAllowed(", ".join(sorted({*here, "OPTIONS"})))
     return here[method]
-
-
-def build(api: Api, run: Run, observer: HttpObserver) -> Http:
-    """The HTTP API over its use cases."""
-    return Http(api, run, observer)

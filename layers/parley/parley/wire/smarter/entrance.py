@@ -1,17 +1,15 @@
 """The way into an llm_client: who is calling, whether they may, and from which page."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from parley.core.access import KeyRole, Principal, bare_key
-from parley.core.address import Address, What
+from parley.core.address import Address
 from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.llm_client import LlmClient
 from parley.usecases.clients import is_of_another
 from parley.wire.http_calls import Api, ChatCall, HttpObserver, Run
 from parley.wire.http_request import Request
 from parley.wire.smarter import cors
-
-CHATS = {What.CONFIG, What.CHAT, What.CANCEL, What.RETRY, What.ROOT}
 
 
 @dataclass
@@ -30,7 +28,6 @@ class Entrance:
     started: float
     caller: Principal | None = None
     client: LlmClient | None = None
-    _looked: bool = field(default=False, init=False)
 
     def enter(self) -> ChatCall:
         """Let the caller in; raises NotFound, Unauthenticated, Forbidden.
