@@ -66,7 +66,7 @@ class SessionWorld(World):
         self, key: str, text: str, after: str = "", client: LlmClient = CLIENT, **said: Any
     ) -> Coroutine[Any, Any, Turned]:
         """The same, for an actor to do."""
-        return self.converse(client, key, Said(text, after, address="192.0.2.1", **said), 0)
+        return self.converse(client, key, Said(text, after, source_ip="192.0.2.1", **said), 0)
 
     async def refused(self, key: str, text: str, **said: Any) -> ParleyError:
         """The error that saying this meets."""

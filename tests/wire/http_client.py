@@ -13,7 +13,7 @@ from parley.core.prompt import Prompt
 from parley.usecases.clients import Clients
 from parley.usecases.sticky import StickySessions
 from parley.wire.http import Http
-from parley.wire.http_calls import Answered, Api, Chats
+from parley.wire.http_calls import Api, CallRecord, Chats
 
 from tests.fakes.manifests import manifests_of
 from tests.fakes.sessions import SessionWorld
@@ -48,11 +48,11 @@ class Reply:
 class Recorder:
     """An observer that remembers."""
 
-    calls: list[Answered] = field(default_factory=list)
+    calls: list[CallRecord] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
 
-    def answered(self, call: Answered) -> None:
+    def answered(self, call: CallRecord) -> None:
         self.calls.append(call)
 
     def failed(self, error: Exception) -> None:

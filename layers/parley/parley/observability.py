@@ -24,7 +24,7 @@ from parley.usecases import verdicts
 
 if TYPE_CHECKING:
     from parley.usecases.attempt import Attempt
-    from parley.wire.http_calls import Answered
+    from parley.wire.http_calls import CallRecord
 
 # One per stack, or two stacks of an AWS account would add up to one set of figures.
 NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Parley")
@@ -91,7 +91,7 @@ def waited(prompt: Prompt, turn: OpenTurn, now: int) -> int | None:
 class CallsObserver:
     """`wire.http_calls.HttpObserver`: what the API tells."""
 
-    def answered(self, call: "Answered") -> None:
+    def answered(self, call: "CallRecord") -> None:
         keys = {
             "account": call.account,
             "method": call.method,

@@ -43,13 +43,13 @@ class Said:
     """What a person said, as the caller posted it.
 
     `last_server_message` is the id of the newest of our messages that the caller had when
-    saying it, or empty; `address` is where the call came from; `replaces` is the turn whose
+    saying it, or empty; `source_ip` is where the call came from; `replaces` is the turn whose
     question this edits, or 0; `key_hash` is of the API key that was used, or empty.
     """
 
     text: str
     last_server_message: str = ""
-    address: str = ""
+    source_ip: str = ""
     replaces: int = 0
     key_hash: str = ""
 
@@ -146,13 +146,13 @@ class Converse:
         prompt = await self.cancel_prompt(session.principal, prompt_id)
         return await self._turned(session, prompt)
 
-    async def retry(self, client: LlmClient, key: str, prompt_id: str, address: str) -> Prompt:
+    async def retry(self, client: LlmClient, key: str, prompt_id: str, source_ip: str) -> Prompt:
         """Try the newest turn again, which was given up or canceled.
 
         Raises NotFound, Conflict (another state, or turns after it), Limited.
         """
         session = await self.sessions.require(client, key)
-        rules = _RetryRules(client, address, self.chat, self.clock)
+        rules = _RetryRules(client, source_ip, self.chat, self.clock)
         return await self.retry_prompt(session.principal, prompt_id, rules)
 
 
@@ -256,7 +256,7 @@ class _SessionRules:
     async def _count(self, now: int) -> None:
         """Once, however often the turn is admitted."""
         if not self._counted:
-            await count_turn(self.chat, self.client, self.said.address, now)
+            await count_turn(self.chat, self.client, self.said.source_ip, now)
             self._counted = True
 
     def started(self, _principal: Principal, new: NewPrompt, now: int) -> Thread:
@@ -273,7 +273,7 @@ class _RetryRules:
     """`usecases.cancel.RetryRules` of a session: a try is bounded like a turn, and costs one."""
 
     client: LlmClient
-    address: str
+    source_ip: str
     chat: ChatStore
     clock: Clock
     _counted: bool = False
@@ -286,7 +286,7 @@ class _RetryRules:
         _check_open_turns(self.client, head.open_turns)
         _check_minute(self.client, head.thread, now)
         if not self._counted:
-            await count_turn(self.chat, self.client, self.address, now)
+            await count_turn(self.chat, self.client, self.source_ip, now)
             self._counted = True
 
 
@@ -319,13 +319,13 @@ def _check_length(client: LlmClient, text: str) -> None:
         )
 
 
-async def count_turn(chat: ChatStore, client: LlmClient, address: str, now: int) -> None:
+async def count_turn(chat: ChatStore, client: LlmClient, source_ip: str, now: int) -> None:
     """Count a turn of an llm_client and of an address; raises Limited.
 
-    Of the address only a group is kept, and that for some minutes.
+    Of the IP address only a group is kept, and that for some minutes.
     """
     limits, minute = client.limits, now // 60_000
-    group = address_group(client.account, address, minute)
+    group = address_group(client.account, source_ip, minute)
     caps = (limits.client_turns_per_minute, limits.address_turns_per_minute)
     counts = await chat.count_turn(client.account, client.name, group, minute, caps)
     if counts.client_full:
@@ -340,18 +340,18 @@ async def count_turn(chat: ChatStore, client: LlmClient, address: str, now: int)
         )
 
 
-def address_group(account: str, address: str, minute: int) -> str:
-    """Which of 1024 groups an address is counted in, three hex digits; others in each minute."""
-    digest = hashlib.sha256(f"{account} {minute} {_network(address)}".encode()).digest()
+def address_group(account: str, source_ip: str, minute: int) -> str:
+    """Which of 1024 groups an IP address is counted in, three hex digits; others in each minute."""
+    digest = hashlib.sha256(f"{account} {minute} {_network(source_ip)}".encode()).digest()
     return f"{int.from_bytes(digest[:8]) % ADDRESS_GROUPS:03x}"
 
 
-def _network(address: str) -> str:
+def _network(source_ip: str) -> str:
     """Whose address it is: of a /64 of IPv6 one device may have every address."""
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(source_ip)
     except ValueError:
-        return address
+        return source_ip
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     return str(parsed.ipv4_mapped or ipaddress.IPv6Address(int(parsed) >> 64 << 64))

@@ -34,9 +34,9 @@ from parley.wire import (
 )
 from parley.wire.errors import INTERNAL, MethodNotAllowed, refusal_of, wrong_fields
 from parley.wire.http_calls import (
-    Answered,
     Api,
     Call,
+    CallRecord,
     ChatCall,
     Endpoint,
     HttpObserver,
@@ -164,7 +164,7 @@ class Http:
             # A cache in front of us would hand one visitor's session key to the next.
             answer["headers"]["Cache-Control"] = "no-store"
         path = address.route if address and address.route else request.path
-        self._observer.answered(self._account_of(request.method, path, answer, started))
+        self._observer.answered(self._record_of(request.method, path, answer, started))
         return answer
 
     def _guarded(self, work: Callable[[], Answer]) -> Answer:
@@ -177,7 +177,7 @@ class Http:
         if request.method == "OPTIONS":
             return _preflight()
         if request.path == "/" and request.method == "GET" and request.accepts_html:
-            return _moved(WORKBENCH)
+            return _redirected(WORKBENCH)
         endpoint = endpoint_of(request.method, request.path)
         if not endpoint.public:
             key = bare_key(request.headers.get("authorization", ""))
@@ -272,9 +272,9 @@ class Http:
             return {"Vary": "Origin"}
         return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **CORS_HEADERS}
 
-    def _account_of(self, method: str, path: str, answer: Answer, started: float) -> Answered:
+    def _record_of(self, method: str, path: str, answer: Answer, started: float) -> CallRecord:
         here = endpoints_at(path)
-        return Answered(
+        return CallRecord(
             method=method,
             route=here[0].path if here else "",
             ids=valid_ids(here[0].match(path) or {}) if here else {},
@@ -302,7 +302,7 @@ def _json(body: Any) -> Answer:
     }
 
 
-def _moved(path: str) -> Answer:
+def _redirected(path: str) -> Answer:
     return {
         "statusCode": int(HTTPStatus.FOUND),
         "body": "",

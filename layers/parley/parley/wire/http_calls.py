@@ -37,7 +37,7 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CallRecord:
     """A call and how it was answered: all that logs and metrics may know of it (I9).
 
     `route` is the template of the path, or empty if there is none; `ids` are the valid
@@ -55,7 +55,7 @@ class Answered:
 class HttpObserver(Protocol):
     """Receives the events that the API's logs and metrics are made of."""
 
-    def answered(self, call: Answered) -> None:
+    def answered(self, call: CallRecord) -> None:
         """A call was answered."""
 
     def failed(self, error: Exception) -> None:

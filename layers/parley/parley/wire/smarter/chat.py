@@ -239,9 +239,10 @@ async def retry_turn(
     """Try the last turn again, which failed or was stopped. Answers at once, with 202."""
     key = session_key_of(call, session_key, body.session_key)
     chats = call.api.chats
-    address = call.request.source_ip
     try:
-        prompt = await chats.converse.retry(call.client, key, body.prompt_id, address)
+        prompt = await chats.converse.retry(
+            call.client, key, body.prompt_id, call.request.source_ip
+        )
     except TOLD_TO_PEOPLE as error:
         return refused(call, key, "", error)
     call.observer.accepted(prompt)
