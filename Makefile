@@ -56,10 +56,13 @@ build: $(TOOLS)/.sam ## Build for AWS (RUNTIME, ARCHITECTURE)
 	PARLEY_RUNTIME=$(RUNTIME) PARLEY_ARCHITECTURE=$(ARCHITECTURE) $(SAM) build \
 	  --parameter-overrides Runtime=$(RUNTIME) Architecture=$(ARCHITECTURE)
 
-deploy: build ## Build and deploy to AWS, guided (STACK, RUNTIME, ARCHITECTURE)
-	$(SAM) deploy --guided --stack-name $(STACK) \
-	  --parameter-overrides Runtime=$(RUNTIME) Architecture=$(ARCHITECTURE) Release=$$(date +%s)
-	@echo "Now: .venv/bin/parley bootstrap --stack $(STACK)"
+deploy: build ## Build and deploy to AWS: guided at first, then an update (STACK, PARAMETERS, RUNTIME, ARCHITECTURE)
+	@built="Runtime=$(RUNTIME) Architecture=$(ARCHITECTURE) Release=$$(date +%s)"; \
+	if $(SAM) list stack-outputs --stack-name $(STACK) 2>/dev/null | grep -q ApiUrl; then \
+	  $(SAM) deploy --stack-name $(STACK) --parameter-overrides $$built $(PARAMETERS); \
+	else \
+	  $(SAM) deploy --guided --stack-name $(STACK) --parameter-overrides $$built $(PARAMETERS) \
+	    && echo "Now: .venv/bin/parley bootstrap --stack $(STACK)"; fi
 
 lock: $(UV) ## Pin every dependency anew: uv.lock, the layers, the tools
 	$(UV) lock
