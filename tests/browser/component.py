@@ -61,13 +61,18 @@ class Component:
         self.page.keyboard.press("Enter")
 
     def start_new_chat(self) -> None:
-        """Press the button, and wait until the new session is there."""
+        """Press the button, and wait until the new session is there.
+
+        What is still read of the old one would bring its key back.
+        """
+        self.window.until(self._is_at_rest, "the component to be at rest")
         old = self.session_key
         self.page.get_by_title("Start a new chat").click()
         self.page.wait_for_function(
             "old => document.cookie.includes('session_key=') && !document.cookie.includes(old)",
             arg=old,
         )
+        self.ready()
 
     @property
     def session_key(self) -> str:

@@ -2,9 +2,10 @@
 
 import re
 
-from playwright.sync_api import Locator, WebSocketRoute, expect
+from playwright.sync_api import Locator, Route, WebSocketRoute, expect
 
 from tests.browser.window import Window
+from tests.e2e.model import Model
 
 SOCKET = re.compile(r"^wss?://[^/]+/ws\b")
 # A network in which every WebSocket fails, as behind some proxies.
@@ -73,6 +74,20 @@ class Ours:
         """The conversation with this title in the list."""
         return self.page.get_by_test_id("session").filter(has_text=title)
 
+    def drawn(self) -> None:
+        """Wait until all is drawn that has happened in the page: for what must not be there."""
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+    def held(self, url: str) -> list[Route]:
+        """The requests for such an address from now on: they wait until somebody continues them."""
+        routes: list[Route] = []
+
+        def hold(route: Route) -> None:
+            routes.append(route)
+
+        self.page.route(url, hold)
+        return routes
+
     def ask(self, text: str) -> None:
         """Write it and press Enter."""
         self.composer.fill(text)
@@ -84,6 +99,14 @@ class Ours:
         answer = self.said("assistant", f"You asked: “{text}”", "done")
         expect(answer).to_have_count(1)
         return answer
+
+    def streamed(self, model: Model, word: str) -> None:
+        """Ask about a word, see the answer grow and end: from here on the page's socket stands."""
+        model.told(word, stall_after=8)
+        self.ask(f"What is {word}?")
+        expect(self.said("assistant", state="streaming")).to_have_count(1)
+        model.released(word)
+        expect(self.said("assistant", f"You asked: “What is {word}?”", "done")).to_have_count(1)
 
 
 class Wires:

@@ -33,6 +33,11 @@ spec:
     appName: A private chat
     appWelcomeMessage: Who are you?
 """
+# By promises alone: no frame is drawn between a question and this answer.
+REFUSED_AT_ONCE = """() => {
+  const json = async () => null;
+  window.fetch = async () => ({ status: 401, ok: false, headers: new Headers(), json });
+}"""
 
 
 def test_a_private_chat_asks_for_a_key_and_keeps_it_in_the_tab(
@@ -64,6 +69,23 @@ def test_a_private_chat_asks_for_a_key_and_keeps_it_in_the_tab(
         assert stack.user_key not in stored
 
 
+def test_a_refusal_before_the_next_frame_is_told_as_well(
+    open_window: OpenWindow, plain: LlmClient
+) -> None:
+    window = open_window()
+    window.expect_trouble(r"Failed to load resource.*401")
+    window.page.route("**/config/", lambda route: route.fulfill(status=401, json={}))
+    window.page.goto(plain.url)
+    form = window.page.get_by_test_id("key-form")
+    form.get_by_label("Key").fill("prly_wrong")
+    window.page.evaluate(REFUSED_AT_ONCE)
+
+    form.get_by_role("button").click()
+
+    expect(form.get_by_text("not accepted")).to_be_visible()
+    expect(form.get_by_label("Key")).to_be_focused()
+
+
 @pytest.mark.parametrize("path", ["/workbench/", "/workbench/llm-clients/1/prompt/"])
 def test_a_link_with_a_key_works_in_a_tab_that_shows_the_page(
     open_window: OpenWindow, stack: Stack, path: str
@@ -78,10 +100,11 @@ def test_a_link_with_a_key_works_in_a_tab_that_shows_the_page(
     # First where one is asked for, then where one is in use, and a wrong one.
     for key in (stack.user_key, stack.admin_key):
         page.evaluate(f"location.hash = 'key={key}'")
+        # It is taken out of the address a moment later.
+        page.wait_for_function("key => sessionStorage.getItem('parley:key') === key", arg=key)
         expect(ready.first).to_be_visible()
         expect(form).to_have_count(0)
         page.wait_for_url(f"{stack.api}{path}")
-        assert page.evaluate("sessionStorage.getItem('parley:key')") == key
     page.evaluate("location.hash = 'key=prly_wrong'")
 
     expect(form.get_by_text("not accepted")).to_be_visible()

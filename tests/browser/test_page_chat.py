@@ -4,7 +4,7 @@ import re
 
 import pytest
 from parley.wire.page import LOCAL_ORIGINS
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
@@ -202,14 +202,9 @@ def test_an_edit_that_is_not_meant_gives_the_draft_back(ours: Ours, word: str) -
 def test_a_question_is_there_at_once_and_is_the_same_when_it_is_taken(
     ours: Ours, word: str
 ) -> None:
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    ours.page.route("**/chat/", hold)
-    with ours.page.expect_request("**/chat/"):
-        ours.ask(f"What is {word}?")
+    held = ours.held("**/chat/")
+    ours.ask(f"What is {word}?")
+    ours.window.until(lambda: held, "the question to be on its way")
     question = ours.said("user", word)
     expect(question).to_have_attribute("data-state", "pending")
     # Somebody may have begun to read it aloud, or to select it.
@@ -305,6 +300,7 @@ def test_a_text_that_is_too_long_is_kept_back(ours: Ours, plain: LlmClient) -> N
     expect(ours.send_button).to_be_disabled()
     expect(ours.page.get_by_text("1 character too many")).to_be_visible()
     ours.composer.press("Enter")
+    ours.drawn()
     expect(ours.messages).to_have_count(0)
     ours.composer.fill("x" * limit)
 
@@ -338,6 +334,8 @@ def test_code_has_a_button_that_copies_it(
     ours.ask(f"Show me {word}")
     expect(ours.said("assistant", "That is all.", "done")).to_have_count(1)
 
+    # It says so for two seconds: here for good.
+    ours.page.evaluate("window.setTimeout = () => 0")
     button = ours.page.get_by_test_id("copy")
     button.click()
 

@@ -41,11 +41,12 @@ def test_a_lost_connection_is_said_mended_and_caught_up(
 
 
 def test_a_socket_that_ended_is_opened_again_without_anybodys_help(
-    window: Window, plain: LlmClient, word: str
+    window: Window, plain: LlmClient, model: Model, word: str
 ) -> None:
     wires = Wires(window)
     ours = Ours(window).open(plain.url)
-    ours.answered(f"What is {word}?")
+    ours.streamed(model, word)
+    before = wires.made
 
     wires.cut(offline=False)
     expect(ours.banner).to_be_visible()
@@ -54,7 +55,7 @@ def test_a_socket_that_ended_is_opened_again_without_anybodys_help(
     wires.mend()
 
     expect(ours.banner).to_be_hidden()
-    assert wires.made == 2
+    assert wires.made > before
     ours.answered(f"And what is {word} again?")
 
 

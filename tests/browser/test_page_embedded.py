@@ -95,6 +95,11 @@ addEventListener("message", (event) => heard.push(event.data));
 for (const said of ["parley:ready", "echo?"]) parent.postMessage(said, "*");
 </script>
 """
+# The shop has so much to do that it gives the frame the keyboard only by `enter()`.
+BUSY = """() => {
+  const { focus } = HTMLElement.prototype;
+  HTMLIFrameElement.prototype.focus = function () { window.enter = () => focus.call(this); };
+}"""
 # The shop's certificate is nobody's.
 VISITOR: dict[str, Any] = {
     "viewport": {"width": 800, "height": 700},
@@ -174,8 +179,12 @@ def test_its_button_loads_it_when_it_is_wanted_and_keys_close_it(
     expect(button).to_have_attribute("aria-expanded", "true")
     expect(composer).to_be_focused()
     # The site has nothing to say about it.
-    window.page.evaluate("postMessage('parley:close', '*')")
-    window.page.evaluate("new Promise(requestAnimationFrame)")
+    window.page.evaluate(
+        """new Promise((heard) => {
+          addEventListener("message", heard, { once: true });
+          postMessage("parley:close", "*");
+        }).then(() => {})"""
+    )
     expect(chat).to_be_visible()
     composer.press("Escape")
     expect(chat).to_be_hidden()
@@ -188,6 +197,24 @@ def test_its_button_loads_it_when_it_is_wanted_and_keys_close_it(
     expect(chat).to_be_hidden()
     expect(button).to_be_focused()
     assert [request.url for request in window.requests].count(embedded.url) == 1
+
+
+def test_who_opens_it_can_write_however_late_the_site_gives_the_keyboard(
+    open_window: OpenWindow, port: int
+) -> None:
+    window = open_window(f"https://shop.test:{port}/script.html", **VISITOR)
+    composer = window.page.frame_locator("iframe").get_by_test_id("composer")
+    window.page.evaluate(BUSY)
+
+    window.page.get_by_role("button").click()
+    expect(composer).to_be_enabled()
+    window.page.wait_for_function("Boolean(window.enter)")
+    expect(composer).not_to_be_focused()
+    window.page.evaluate("enter()")
+
+    expect(composer).to_be_focused()
+    window.page.keyboard.type("A red boat")
+    expect(composer).to_have_value("A red boat")
 
 
 def test_it_can_be_open_from_the_start(open_window: OpenWindow, port: int) -> None:
@@ -329,13 +356,16 @@ def test_what_one_tab_of_a_site_keeps_the_other_does_not_lose(
     one = open_window(f"https://shop.test:{port}/open.html", **VISITOR)
     chat = one.page.frame_locator("iframe")
     expect(chat.get_by_test_id("composer")).to_be_enabled()
+    place, kept = f"parley:{embedded.origin}", "([at, text]) => localStorage[at]?.includes(text)"
+    one.page.wait_for_function(kept, arg=[place, "current"])
     two = open_window(f"https://shop.test:{port}/open.html", context=one.page.context)
     other = two.page.frame_locator("iframe")
     expect(other.get_by_test_id("composer")).to_be_enabled()
     ask(other, f"The first {word}")
 
-    # Both tabs have begun with the same one.
+    # Both tabs have begun with the same one, and this one has heard that it is listed.
     expect(said(chat, f"The first {word}")).to_be_visible()
+    one.page.wait_for_function(kept, arg=[place, f"The first {word}"])
     chat.get_by_test_id("new-chat").click()
     expect(chat.get_by_test_id("message")).to_have_count(0)
     ask(chat, f"The second {word}")
@@ -428,7 +458,7 @@ def test_another_page_in_the_chats_frame_gets_no_key(
     [frame] = [frame for frame in window.page.frames if frame.url == embedded.url]
     frame.evaluate(f"location = 'https://elsewhere.test:{port}/curious.html'")
 
-    window.page.frame_locator("iframe").locator("html").wait_for()
+    frame.wait_for_url("**/curious.html")
     heard = "typeof heard !== 'undefined' && heard"
     window.until(lambda: frame.evaluate(heard), "the page around to answer")
     assert frame.evaluate("heard") == ["echo"]

@@ -79,4 +79,5 @@ def test_what_takes_room_from_the_end_leaves_it_in_sight(long_ago: Ours) -> None
     first = long_ago.said("user").first
     expect(first).to_be_in_viewport()
     long_ago.composer.fill("A line.")
+    long_ago.drawn()
     expect(first).to_be_in_viewport()

@@ -23,6 +23,12 @@ GATE = """() => {
     return fetch(url, request);
   };
 }"""
+# The offer to undo ends with `ended()`, whatever time it is.
+OFFER = """() => {
+  const { setTimeout } = window;
+  window.setTimeout = (act, ms) =>
+    ms === 12_000 ? ((window.ended = act), 0) : setTimeout(act, ms);
+}"""
 
 
 @pytest.fixture
@@ -72,14 +78,55 @@ def test_a_name_that_is_not_meant_is_left_with_escape(ours: Ours, word: str) -> 
     expect(row.get_by_test_id("session-open")).to_be_focused()
 
 
+def test_a_name_is_written_to_its_end_whatever_happens_meanwhile(ours: Ours, word: str) -> None:
+    ours.answered(f"What is {word}?")
+    row = ours.session(word)
+    expect(row).to_have_count(1)
+    held = ours.held("**/chat/")
+    ours.ask(f"And what is {word} then?")
+    ours.window.until(lambda: held, "the question to be on its way")
+
+    row.hover()
+    row.get_by_test_id("session-rename").click()
+    ours.page.keyboard.type("Half a ")
+    # Its answer makes the conversation the newest one.
+    with ours.page.expect_request_finished():
+        held.pop().continue_()
+    expect(ours.said("assistant", "then", "done")).to_have_count(1)
+    ours.drawn()
+    ours.page.keyboard.type("name")
+    ours.page.keyboard.press("Enter")
+
+    expect(ours.page.get_by_test_id("session-title")).to_have_text(["Half a name"])
+    expect(ours.session("Half a name").get_by_test_id("session-open")).to_be_focused()
+
+
+def test_who_goes_elsewhere_from_a_name_is_there(ours: Ours, word: str) -> None:
+    ours.answered(f"The first {word}")
+    ours.new_chat.click()
+    ours.answered(f"The second {word}")
+    expect(ours.page.get_by_test_id("session")).to_have_count(2)
+
+    for number, go in enumerate(
+        (ours.session("The first").get_by_test_id("session-open"), ours.composer)
+    ):
+        ours.session("second").hover()
+        ours.session("second").get_by_test_id("session-rename").click()
+        ours.page.keyboard.type(f"No {number}, the second")
+        go.click()
+        expect(ours.session(f"No {number}, the second")).to_have_count(1)
+        expect(ours.said("user")).to_have_text([re.compile(f"The first {word}")])
+        expect(ours.composer).to_be_focused()
+
+
 def test_a_conversation_that_was_removed_from_the_list_can_be_taken_back(
     ours: Ours, word: str
 ) -> None:
     ours.answered(f"What is {word}?")
+    ours.page.evaluate(OFFER)
     undo = ours.page.get_by_test_id("session-undo")
 
-    ours.session(word).hover()
-    ours.session(word).get_by_test_id("session-remove").click()
+    removed(ours, word)
     expect(ours.page.get_by_text("The conversation stays on the server.")).to_be_visible()
     expect(ours.session(word)).to_have_count(0)
     expect(ours.messages).to_have_count(0)
@@ -103,6 +150,7 @@ def test_one_that_is_not_shown_comes_back_under_its_name(ours: Ours, word: str) 
     ours.answered(f"The second {word}")
     expect(ours.session(f"The second {word}")).to_have_count(1)
     before = ours.page.get_by_test_id("session-title").all_text_contents()
+    ours.page.evaluate(OFFER)
 
     removed(ours, f"Renamed {word}")
     expect(ours.session(f"Renamed {word}")).to_have_count(0)
@@ -120,13 +168,12 @@ def test_one_that_is_not_shown_comes_back_under_its_name(ours: Ours, word: str) 
 
 def test_a_removal_can_be_taken_back_for_twelve_seconds(ours: Ours, word: str) -> None:
     ours.answered(f"What is {word}?")
-    ours.page.clock.install()
+    ours.page.evaluate(OFFER)
 
     removed(ours, word)
     undo = ours.page.get_by_test_id("session-undo")
-    ours.page.clock.fast_forward(10_000)
     expect(undo).to_be_visible()
-    ours.page.clock.fast_forward(2_000)
+    ours.page.evaluate("ended()")
 
     expect(undo).to_be_hidden()
     expect(ours.composer).to_be_focused()
@@ -181,13 +228,13 @@ def test_an_offer_that_ends_while_the_new_chat_is_opened_leaves_the_focus_there(
 ) -> None:
     ours.answered(f"What is {word}?")
     expect(ours.session(word)).to_have_count(1)
-    ours.page.clock.install()
+    ours.page.evaluate(OFFER)
     ours.page.evaluate(GATE)
 
     removed(ours, word)
     expect(ours.new_chat).to_be_disabled()
     expect(ours.page.get_by_test_id("session-undo")).to_be_focused()
-    ours.page.clock.fast_forward(12_000)
+    ours.page.evaluate("ended()")
     expect(ours.composer).to_be_focused()
     ours.page.evaluate("opened()")
 
@@ -196,10 +243,10 @@ def test_an_offer_that_ends_while_the_new_chat_is_opened_leaves_the_focus_there(
 
 
 def test_a_session_that_is_deleted_while_it_is_shown_is_followed_by_a_new_one(
-    ours: Ours, stack: Stack, tmp_path: Path, word: str
+    ours: Ours, model: Model, stack: Stack, tmp_path: Path, word: str
 ) -> None:
     parley = Parley(stack, stack.admin_key, tmp_path)
-    ours.answered(f"What is {word}?")
+    ours.streamed(model, word)
     listed = parley.json("sessions", "list", "--llm-client", "plain")
     [session] = [one for one in listed["sessions"] if word in one["title"]]
 
@@ -270,8 +317,7 @@ def test_escape_closes_the_drawer_and_stops_no_answer(
     ours.look_at_sessions()
     ours.page.keyboard.press("Escape")
     expect(ours.sessions).not_to_be_visible()
-    # What the key has led to is drawn with the next frame.
-    ours.page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    ours.drawn()
     expect(ours.stop).to_be_enabled()
     model.released(word)
 

@@ -28,6 +28,7 @@ const scroll = followEnd($("scroll"), $("newest"));
 let frame = 0;
 let oldest = "";
 let asking = "";
+let uncalled = false; // it was opened while the site around had the keyboard
 
 const conversation = makeConversation({
   api: makeApi({ base, bearer, fetch: guarded }),
@@ -105,7 +106,7 @@ function draw() {
   $("app").dataset.state = phase;
   $("loading").hidden = phase !== "loading" && phase !== "failed";
   if (config) drawLook(config.chatbot ?? {});
-  drawPlaceholder(phase);
+  drawPlaceholder(it);
   const first = shown(state)[0]?.promptId ?? "";
   const older = oldest && first !== oldest && shown(state).some((one) => one.promptId === oldest);
   oldest = first;
@@ -127,9 +128,14 @@ function draw() {
     if (!empty) scroll.toEnd();
     // Not from the button that takes a removal back.
     // Nor from the site around it.
-    const elsewhere = $("undo").contains(document.activeElement) || (framed && !document.hasFocus());
-    if (matchMedia("(hover: hover)").matches && !elsewhere) composer.focus();
+    uncalled = framed && !document.hasFocus();
+    if (!uncalled && !$("undo").contains(document.activeElement)) invite();
   }
+}
+
+/** Who has a keyboard can write at once. */
+function invite() {
+  if (matchMedia("(hover: hover)").matches) composer.focus();
 }
 
 /** Nothing has been asked yet. */
@@ -156,11 +162,13 @@ function drawLook(chatbot) {
 }
 
 /** The chat is not there: say so where the messages would be. */
-function drawPlaceholder(phase) {
+function drawPlaceholder({ phase, visit }) {
   const text = { unavailable: TEXTS.unavailable, closed: door ? TEXTS.locked : TEXTS.closed }[phase];
   document.body.classList.toggle("absent", Boolean(text));
   const there = document.querySelector(".absence");
-  if (there?.dataset.phase === phase) return;
+  // What is refused again may be so before that it was loading is drawn.
+  const of = `${phase} ${visit}`;
+  if (there?.dataset.of === of) return;
   there?.remove();
   if (!text) return;
   const reason = phase === "closed" && door ? door.refused() : "";
@@ -168,7 +176,7 @@ function drawPlaceholder(phase) {
   $("column").append(
     h(
       "div",
-      { class: "absence", "data-testid": "absence", "data-phase": phase },
+      { class: "absence", "data-testid": "absence", "data-of": of },
       icon("warn"),
       h("p", { role: "alert" }, text),
       form,
@@ -286,6 +294,11 @@ for (const name of ["online", "offline"]) {
     drawBanner(conversation.it);
   });
 }
+// The site gives the keyboard to who opens the chat, but may be slower than the chat is opened.
+addEventListener("focus", () => {
+  if (uncalled && document.activeElement === document.body) invite();
+  uncalled = false;
+});
 document.addEventListener("visibilitychange", () => document.hidden || conversation.wake());
 // A window, a banner, a draft of many lines: whatever takes room from the end that is read.
 new ResizeObserver(() => isEmpty() || scroll.changed()).observe($("scroll"));

@@ -57,6 +57,16 @@ export function icon(name) {
 /** The element with this id. */
 export const $ = (id) => document.getElementById(id);
 
+/** The nodes in this order, moving only what has to: a moved element loses its focus. */
+export function arrange(container, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...container.childNodes]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, index) => {
+    const there = container.childNodes[index];
+    if (there !== node) container.insertBefore(node, there ?? null);
+  });
+}
+
 /** The first letter of a name, for an avatar. */
 export const initial = (name) => [...(name || "").trim()][0]?.toUpperCase() ?? "•";
 

@@ -1,6 +1,6 @@
 // The list of past conversations: open, rename, remove from the list.
 
-import { $, h, icon } from "./dom.js";
+import { $, arrange, h, icon } from "./dom.js";
 import { moment } from "./texts.js";
 
 const UNDO_MS = 12_000;
@@ -12,7 +12,8 @@ export function makePanel(sessions, { open, removed }) {
   const shade = $("shade");
   let renaming = "";
   let current = "";
-  let drawn = "";
+  const empty = h("li", { class: "empty" }, "No conversations yet.");
+  let rows = new Map();
   let undoUntil = 0;
 
   menu.append(icon("menu"));
@@ -118,17 +119,20 @@ export function makePanel(sessions, { open, removed }) {
       renaming = "";
       if (keep) sessions.rename(one.key, field.value);
       show(current);
-      list.querySelector(`[data-key="${one.key}"] button`)?.focus();
     };
+    const back = () => list.querySelector(`[data-key="${one.key}"] button`)?.focus();
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") {
         event.preventDefault(); // else it would press the button that gets the focus
         done(true);
+        back();
       }
       if (event.key !== "Escape") return;
       event.stopPropagation();
       done(false);
+      back();
     });
+    // Who has gone on to something else stays there.
     field.addEventListener("blur", () => done(true));
     return h("li", { "data-testid": "session", class: "renaming" }, field);
   }
@@ -136,16 +140,23 @@ export function makePanel(sessions, { open, removed }) {
   /** Draw the list; `key` is the conversation that is shown. */
   function show(key) {
     current = key;
+    // What changes while a name is written is drawn when it is.
+    if (renaming && list.querySelector("input")) return;
     const all = sessions.list();
-    const signature = JSON.stringify([all, key, renaming]);
-    if (signature === drawn) return;
-    drawn = signature;
     const focused = list.contains(document.activeElement) ? document.activeElement : null;
     const { key: place } = focused?.closest("li").dataset ?? {};
-    list.replaceChildren(...all.map(row));
+    // What stays as it is stays the same element: somebody may be about to click it.
+    rows = new Map(all.map((one) => [one.key, drawn(one)]));
+    arrange(list, all.length ? [...rows.values()].map((it) => it.root) : [empty]);
     // A list that changes meanwhile leaves the focus where it was.
-    if (place) list.querySelector(`[data-key="${place}"] [data-testid="${focused.dataset.testid}"]`)?.focus();
-    if (!all.length) list.append(h("li", { class: "empty" }, "No conversations yet."));
+    if (!place || focused === document.activeElement) return;
+    list.querySelector(`[data-key="${place}"] [data-testid="${focused.dataset.testid}"]`)?.focus();
+  }
+
+  function drawn(one) {
+    const signature = JSON.stringify([one, moment(one.time), one.key === current, one.key === renaming]);
+    const before = rows.get(one.key);
+    return before?.signature === signature ? before : { signature, root: row(one) };
   }
 
   return { show, close: () => toggle(false) };

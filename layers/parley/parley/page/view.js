@@ -12,7 +12,7 @@
 // session, session-title, session-open, session-rename, session-remove, session-undo, banner,
 // notice, theme, older, newest, counter, key-form.
 
-import { copy, h, icon, initial, webAddress } from "./dom.js";
+import { arrange, copy, h, icon, initial, webAddress } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
 import { answerState, busy, shown } from "./reading.js";
 import { duration, failure, moment, readable, size } from "./texts.js";
@@ -53,18 +53,8 @@ export function makeView(container, actions) {
     });
     const keys = new Set(rows.map((row) => row.key));
     for (const key of [...turns.keys()]) if (!keys.has(key)) turns.delete(key);
-    arrange(nodes);
+    arrange(container, nodes);
   };
-
-  /** The nodes in this order, moving only what has to: a moved element loses its focus. */
-  function arrange(nodes) {
-    const wanted = new Set(nodes);
-    for (const child of [...container.children]) if (!wanted.has(child)) child.remove();
-    nodes.forEach((node, index) => {
-      const there = container.children[index];
-      if (there !== node) container.insertBefore(node, there ?? null);
-    });
-  }
 }
 
 const lookOf = (config) => ({
