@@ -3,7 +3,7 @@
 from parley.adapters.secrets import ParameterStoreWriter, parameter_store_calls
 from parley.adapters.sqs import SqsDeadLetters
 from parley.adapters.system import WakefulClock
-from parley.assembly import parts
+from parley.assembly import Parts, parts
 from parley.settings import ApiSettings
 from parley.usecases.accept import Accept
 from parley.usecases.cancel import Cancel, Remove, Retry
@@ -31,7 +31,6 @@ def api_engine(settings: ApiSettings) -> Api:
     retry = Retry(prompts, made.ending, clock, ids, policy)
     accept = Accept(prompts, models, made.wake_ups, clock, ids, policy)
     cancel = Cancel(prompts, made.ending, clock, policy)
-    sessions = Sessions(prompts, threads, made.delete_thread, clock, ids)
     clients = Clients(made.resources, memory.monotonic)
     keys = Keys(made.keys, made.subscribers, made.publisher, clock, ids, made.resources)
     return Api(
@@ -47,30 +46,44 @@ def api_engine(settings: ApiSettings) -> Api:
         models=models,
         keys=keys,
         redrive=Redrive(SqsDeadLetters(made.queues, settings.dlq_url), retry),
-        chats=Chats(
-            clients=clients,
-            sessions=sessions,
-            converse=Converse(
-                accept, sessions, cancel, retry, prompts, threads, made.chat, clock, ids
-            ),
-            sticky=StickySessions(sessions, made.chat, clock, ids),
-            clock=clock,
-            domain=settings.api_domain,
-            environment=settings.environment,
-            socket_url=settings.socket_url,
-        ),
-        manifests=Manifests(
-            ResourceManifests(
-                made.resources,
-                ParameterStoreWriter(settings.secrets_prefix, parameter_store_calls()),
-                clock,
-            ),
-            CatalogueManifests(models),
-            KeyManifests(keys),
-            models,
-            clients,
-        ),
+        chats=_chats(made, settings, clients, accept, cancel, retry),
+        manifests=_manifests(made, settings, keys, models, clients),
         policy=policy,
         local_providers=settings.local_providers,
         allowed_origins=settings.allowed_origins,
+    )
+
+
+def _chats(
+    made: Parts,
+    settings: ApiSettings,
+    clients: Clients,
+    accept: Accept,
+    cancel: Cancel,
+    retry: Retry,
+) -> Chats:
+    prompts, threads, clock, ids = made.prompts, made.threads, made.clock, made.ids
+    sessions = Sessions(prompts, threads, made.delete_thread, clock, ids)
+    return Chats(
+        clients=clients,
+        sessions=sessions,
+        converse=Converse(accept, sessions, cancel, retry, prompts, threads, made.chat, clock, ids),
+        sticky=StickySessions(sessions, made.chat, clock, ids),
+        clock=clock,
+        domain=settings.api_domain,
+        environment=settings.environment,
+        socket_url=settings.socket_url,
+    )
+
+
+def _manifests(
+    made: Parts, settings: ApiSettings, keys: Keys, models: Models, clients: Clients
+) -> Manifests:
+    secrets = ParameterStoreWriter(settings.secrets_prefix, parameter_store_calls())
+    return Manifests(
+        ResourceManifests(made.resources, secrets, made.clock),
+        CatalogueManifests(models),
+        KeyManifests(keys),
+        models,
+        clients,
     )

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from parley.wire.frames import CLIENT_FRAMES, SERVER_FRAMES
 
+FRAMES = CLIENT_FRAMES | SERVER_FRAMES
 ANSWERED_BY = {"subscribe": "subscribed", "cancel": "prompt", "ping": "pong"}
 SESSION = ["session_key", "account", "llm_client"]
 QUERY = {
@@ -17,79 +18,78 @@ QUERY = {
     "llm_client": "Name of the session's llm_client.",
 }
 CHANNEL = {"$ref": "#/channels/socket"}
+INFO = {
+    "title": "Parley: following threads",
+    "version": "1.0.0",
+    "description": (
+        "JSON frames over a WebSocket. The handshake answers 401 for a wrong key and "
+        "429 when the account has too many connections. Receivers ignore fields and "
+        "types they do not know."
+    ),
+    "license": {"name": "MIT"},
+}
+KEY = {"$ref": "#/components/securitySchemes/key"}
+SERVERS = {
+    "local": {"host": "localhost:9357", "pathname": "/ws", "protocol": "ws", "security": [KEY]},
+    "aws": {
+        "host": "{api}.execute-api.{region}.amazonaws.com",
+        "pathname": "/live",
+        "protocol": "wss",
+        "variables": {
+            "api": {"description": "Output SocketApiId of the stack."},
+            "region": {"description": "Region of the stack."},
+        },
+        "security": [KEY],
+    },
+}
 
 
 def document() -> dict[str, Any]:
     """The AsyncAPI 3 description of the WebSocket, from the server's point of view."""
-    frames = CLIENT_FRAMES | SERVER_FRAMES
+    return {
+        "asyncapi": "3.0.0",
+        "info": INFO,
+        "defaultContentType": "application/json",
+        "servers": SERVERS,
+        "channels": {"socket": _channel()},
+        "operations": _operations(),
+        "components": _components(),
+    }
+
+
+def _channel() -> dict[str, Any]:
+    query = {
+        "type": "object",
+        "properties": {
+            name: {"type": "string", "description": text} for name, text in QUERY.items()
+        },
+        "anyOf": [{"required": ["token"]}, {"required": SESSION}],
+    }
+    return {
+        "address": "/",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in FRAMES},
+        "bindings": {"ws": {"method": "GET", "query": query}},
+    }
+
+
+def _components() -> dict[str, Any]:
     _, definitions = models_json_schema(
-        [(model, "validation") for model in frames.values()],
+        [(model, "validation") for model in FRAMES.values()],
         by_alias=True,
         ref_template="#/components/schemas/{model}",
     )
+    messages = {
+        name: {
+            "name": name,
+            "title": model.__name__,
+            "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
+        }
+        for name, model in FRAMES.items()
+    }
     return {
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "Parley: following threads",
-            "version": "1.0.0",
-            "description": (
-                "JSON frames over a WebSocket. The handshake answers 401 for a wrong key and "
-                "429 when the account has too many connections. Receivers ignore fields and "
-                "types they do not know."
-            ),
-            "license": {"name": "MIT"},
-        },
-        "defaultContentType": "application/json",
-        "servers": {
-            "local": {
-                "host": "localhost:9357",
-                "pathname": "/ws",
-                "protocol": "ws",
-                "security": [{"$ref": "#/components/securitySchemes/key"}],
-            },
-            "aws": {
-                "host": "{api}.execute-api.{region}.amazonaws.com",
-                "pathname": "/live",
-                "protocol": "wss",
-                "variables": {
-                    "api": {"description": "Output SocketApiId of the stack."},
-                    "region": {"description": "Region of the stack."},
-                },
-                "security": [{"$ref": "#/components/securitySchemes/key"}],
-            },
-        },
-        "channels": {
-            "socket": {
-                "address": "/",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
-                "bindings": {
-                    "ws": {
-                        "method": "GET",
-                        "query": {
-                            "type": "object",
-                            "properties": {
-                                name: {"type": "string", "description": text}
-                                for name, text in QUERY.items()
-                            },
-                            "anyOf": [{"required": ["token"]}, {"required": SESSION}],
-                        },
-                    }
-                },
-            }
-        },
-        "operations": _operations(),
-        "components": {
-            "messages": {
-                name: {
-                    "name": name,
-                    "title": model.__name__,
-                    "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
-                }
-                for name, model in frames.items()
-            },
-            "schemas": definitions["$defs"],
-            "securitySchemes": {"key": {"type": "httpApiKey", "in": "query", "name": "token"}},
-        },
+        "messages": messages,
+        "schemas": definitions["$defs"],
+        "securitySchemes": {"key": {"type": "httpApiKey", "in": "query", "name": "token"}},
     }
 
 
