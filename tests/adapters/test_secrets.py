@@ -14,7 +14,7 @@ from parley.adapters.secrets import (
     ParameterStoreWriter,
     parameter_store_calls,
 )
-from parley.core.errors import Invalid, ProviderFailed
+from parley.core.errors import Busy, Invalid, ProviderFailed
 
 A = "1111-1111-1111"
 B = "2222-2222-2222"
@@ -170,6 +170,15 @@ async def test_a_value_that_cannot_be_stored_is_refused(writer, secrets, value):
     with pytest.raises(Invalid):
         await writer.put_secret(A, "openai", value)
     assert (await failure(secrets, A, "openai")).reason == "secret_missing"
+
+
+async def test_two_writes_of_one_secret_at_once_are_a_reason_to_try_again():
+    class Client:
+        def put_parameter(self, **_: Any) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": ""}}, "Put")
+
+    with pytest.raises(Busy):
+        await ParameterStoreWriter("/p", AwsCalls(Client, 1)).put_secret(A, "openai", "sk-a")
 
 
 async def test_a_refused_value_is_not_quoted():

@@ -32,6 +32,7 @@ BUSY_CODES = frozenset(
         "ThrottlingError",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TooManyUpdates",
         "TransactionConflictException",
         "TransactionInProgressException",
     }
