@@ -266,3 +266,14 @@ async def test_the_memory_of_catalogues_is_bounded() -> None:
     for n in range(1200):
         await world.models.catalogue(f"account-{n}")
     assert len(world.models.remembered) <= 1000
+
+
+async def test_a_prompt_counts_once_for_each_turn_that_it_got() -> None:
+    world = World()
+    for _ in range(2):
+        await world.add("a")
+    await world.clock.run(world.cancel(USER, "a"))
+    assert world.accepted.turns == [("a", 1)]
+    for _ in range(2):  # again while it still waits
+        await world.clock.run(world.retry(USER, "a"))
+    assert world.accepted.turns == [("a", 1), ("a", 2)]

@@ -1,8 +1,18 @@
-"""An observer for tests that do not look at what is told."""
+"""Observers for tests."""
 
 from parley.core.prompt import OpenTurn, Prompt
 from parley.usecases.attempt import Attempt
 from parley.usecases.verdicts import Verdict
+
+
+class Accepted:
+    """Remembers which prompts got a new turn, with the number of that turn."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[str, int]] = []
+
+    def accepted(self, prompt: Prompt) -> None:
+        self.turns.append((prompt.id, prompt.turn))
 
 
 class Silent:

@@ -37,7 +37,7 @@ from parley.usecases.sweep import Sweep
 
 from tests.fakes.chaos import Actor, Chaos, Conductor, start
 from tests.fakes.clock import FakeIds, VirtualClock
-from tests.fakes.observer import Silent
+from tests.fakes.observer import Accepted, Silent
 from tests.fakes.provider import FakeSecrets, ScriptedProvider
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.queue import FakeDeadLetters, FakeQueue
@@ -89,6 +89,7 @@ class World:
         self.accounts.catalogues[ACCOUNT] = Catalogue((MODEL,))
         self.accounts.catalogues[OTHER_ACCOUNT] = Catalogue((MODEL,))
         self.memory = MemorySubscribers(self.clock.now)
+        self.accepted = Accepted()
         self._count = 0
 
         prompts = self._port(MemoryPrompts(self.state), "prompts")
@@ -107,9 +108,9 @@ class World:
         self.models = Models(accounts, clock.monotonic)
         self.setups = Setups(accounts, resources, clock.monotonic)
         self.ending = Ending(prompts, threads, subscribers, publisher, wake_ups, clock, figures)
-        self.accept = Accept(prompts, self.models, wake_ups, clock, ids, figures)
+        self.accept = Accept(prompts, self.models, wake_ups, clock, ids, figures, self.accepted)
         self.cancel = Cancel(prompts, self.ending, clock, figures)
-        self.retry = Retry(prompts, self.ending, clock, ids, figures)
+        self.retry = Retry(prompts, self.ending, clock, ids, figures, self.accepted)
         self.remove = Remove(prompts, self.ending, clock)
         self.delete_thread = DeleteThread(prompts, threads, self.ending, clock)
         self.read = ReadPrompts(prompts, threads, clock, figures)

@@ -9,7 +9,7 @@ import pytest
 from parley.assembly_runner import Runner
 from parley.core.access import ApiKey, KeyRole, key_hash
 from parley.kept_loop import KeptLoop
-from parley.observability import CallsObserver
+from parley.observability import CallsObserver, TurnsObserver
 from parley.wire.http import Http
 
 from tests.fakes.sessions import SessionWorld
@@ -57,6 +57,7 @@ def test_the_api_accepts_the_prompt_of_its_event(
 ) -> None:
     app = function("api")
     loop = WorldLoop(KeptLoop(), world)
+    world.accept = replace(world.accept, observer=TurnsObserver())
     monkeypatch.setattr(app, "http", Http(api_of(world), loop, CallsObserver()))
 
     answer = handled("api", app)

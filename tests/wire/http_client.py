@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from parley.core.access import ApiKey, KeyRole, Principal, key_hash
-from parley.core.prompt import Prompt
 from parley.usecases.clients import Clients
 from parley.usecases.sticky import StickySessions
 from parley.wire.http import Http
@@ -50,16 +49,12 @@ class Recorder:
 
     calls: list[CallRecord] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
-    prompts: list[Prompt] = field(default_factory=list)
 
     def answered(self, call: CallRecord) -> None:
         self.calls.append(call)
 
     def failed(self, error: Exception) -> None:
         self.errors.append(error)
-
-    def accepted(self, prompt: Prompt) -> None:
-        self.prompts.append(prompt)
 
 
 def chats_of(world: SessionWorld, **flags: Any) -> Chats:

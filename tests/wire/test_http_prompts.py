@@ -46,7 +46,7 @@ class TestAdd:
         assert (prompt["status"], prompt["lastRun"]) == ("scheduled", "0001-01-01T00:00:00Z")
         assert prompt["createdAt"] == "2025-06-15T15:06:40.000Z"
         assert (prompt["prompt"], prompt["maxRetries"]) == ("What's a banana?", 5)
-        assert client.observer.prompts[0].id == prompt["id"]
+        assert client.world.accepted.turns == [(prompt["id"], 1)]
 
     def test_waits_for_the_answer_if_asked_to(self, client: Client) -> None:
         client.start(client.work_after(0.5))

@@ -4,6 +4,7 @@ from parley.adapters.secrets import ParameterStoreWriter, parameter_store_calls
 from parley.adapters.sqs import SqsDeadLetters
 from parley.adapters.system import WakefulClock
 from parley.assembly import Parts, parts
+from parley.observability import TurnsObserver
 from parley.settings import ApiSettings
 from parley.usecases.accept import Accept
 from parley.usecases.cancel import Cancel, Remove, Retry
@@ -28,8 +29,9 @@ def api_engine(settings: ApiSettings) -> Api:
     prompts, threads, clock, ids = made.prompts, made.threads, made.clock, made.ids
     memory = WakefulClock()
     models = Models(made.catalogues, memory.monotonic)
-    retry = Retry(prompts, made.ending, clock, ids, policy)
-    accept = Accept(prompts, models, made.wake_ups, clock, ids, policy)
+    observer = TurnsObserver()
+    retry = Retry(prompts, made.ending, clock, ids, policy, observer)
+    accept = Accept(prompts, models, made.wake_ups, clock, ids, policy, observer)
     cancel = Cancel(prompts, made.ending, clock, policy)
     clients = Clients(made.resources, memory.monotonic)
     keys = Keys(made.keys, made.subscribers, made.publisher, clock, ids, made.resources)

@@ -104,6 +104,10 @@ class CallsObserver:
     def failed(self, error: Exception) -> None:
         unexpected(error, "call failed")
 
+
+class TurnsObserver:
+    """`usecases.observing.TurnObserver`: what the API tells of prompts."""
+
     def accepted(self, prompt: Prompt) -> None:
         _count("PromptsAccepted")
         logger.info("accepted", extra=_keys(prompt))

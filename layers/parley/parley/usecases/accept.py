@@ -44,6 +44,7 @@ from parley.ports import (
     WakeUp,
     WakeUps,
 )
+from parley.usecases.observing import TurnObserver
 
 # With ten writers racing for the turns of one thread, the unluckiest wins its turn in the
 # tenth round at the latest; past that it is better to tell the caller.
@@ -140,6 +141,7 @@ class Accept:
     clock: Clock
     ids: Ids
     policy: CallPolicy
+    observer: TurnObserver
 
     async def __call__(self, principal: Principal, new: NewPrompt, rules: Rules = PLAIN) -> Prompt:
         """The stored prompt: a new one, or the one that the same submission made before.
@@ -193,7 +195,7 @@ class Accept:
                     TooManyOpenTurns(f"the thread has {OPEN_TURNS_CAP} unfinished prompts"),
                 )
             try:
-                return await self._commit(principal, new, head.thread, rules)
+                stored = await self._commit(principal, new, head.thread, rules)
             except PromptExists:
                 return await self._repeated(principal, new, Busy("the id was in use"))
             except (TurnTaken, Busy, Unavailable):
@@ -201,6 +203,9 @@ class Accept:
                 # Two accepts read the same next_turn; one commits, the condition on it
                 # refuses the other, which reads again: turns have no holes.
                 await self.clock.sleep(self.ids.fraction() * JITTER_SECONDS)
+            else:
+                self.observer.accepted(stored)
+                return stored
         raise Busy("the thread is busy")
 
     async def _commit(

@@ -22,6 +22,7 @@ from parley.core.thread import Thread
 from parley.ports import Clock, Ids, PromptStore, ThreadHead, ThreadStore, WakeUp
 from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 from parley.usecases.ending import Ending
+from parley.usecases.observing import TurnObserver
 from parley.usecases.waiting import every, poll
 
 DECISIONS = 20
@@ -146,6 +147,7 @@ class Retry:
     clock: Clock
     ids: Ids
     policy: Policy
+    observer: TurnObserver
 
     async def __call__(
         self, principal: Principal, prompt_id: str, rules: RetryRules = FREELY
@@ -165,13 +167,16 @@ class Retry:
             thread = await self._admitted(principal, prompt, rules)
             tried = thread.next_turn
             try:
-                return await self._woken(await self._commit(prompt, thread))
+                retried = await self._commit(prompt, thread)
             except (TurnTaken, Busy, Unavailable):
                 # A lost response: if it was stored, the next round meets its own turn (I7).
                 await self.clock.sleep(self.ids.fraction() * JITTER_SECONDS)
             except TransitionRefused:
                 if await self._question_gone(prompt):
                     raise Conflict("the question was deleted") from None
+            else:
+                self.observer.accepted(retried)
+                return await self._woken(retried)
         raise Busy("the thread is busy")
 
     async def _admitted(self, principal: Principal, prompt: Prompt, rules: RetryRules) -> Thread:

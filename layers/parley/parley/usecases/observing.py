@@ -1,4 +1,4 @@
-"""What runner and sweeper tell about themselves. Never text, never a provider's words (I9)."""
+"""What the use cases tell about themselves. Never text, never a provider's words (I9)."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -7,6 +7,13 @@ from parley.core.prompt import OpenTurn, Prompt
 if TYPE_CHECKING:
     from parley.usecases.attempt import Attempt
     from parley.usecases.verdicts import Verdict
+
+
+class TurnObserver(Protocol):
+    """Receives which prompts are to run."""
+
+    def accepted(self, prompt: Prompt) -> None:
+        """A prompt got a new turn: it was submitted, or tried again. Not for a repetition."""
 
 
 class ToolObserver(Protocol):

@@ -184,14 +184,14 @@ class Http:
             principal = self._run(self._api.authenticate(key))
             if refuses_role(principal):
                 raise Forbidden("this key is for chatting with its llm_client only")
-            self._call = Call(self._api, principal, self._observer, started, request)
+            self._call = Call(self._api, principal, started, request)
         return self._routed(request, request.path, context, endpoint)
 
     def _at_client(
         self, request: Request, address: Address, context: Any, started: float
     ) -> Answer:
         """The answer at an llm_client's address, which says itself which pages may read it."""
-        entrance = Entrance(self._api, self._run, self._observer, request, address, started)
+        entrance = Entrance(self._api, self._run, request, address, started)
         is_page = address.what is What.ROOT and request.method == "GET" and request.accepts_html
 
         def work() -> Answer:

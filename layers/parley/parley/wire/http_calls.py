@@ -10,7 +10,6 @@ from parley.core.address import Address
 from parley.core.errors import ParleyError
 from parley.core.llm_client import LlmClient
 from parley.core.policy import CallPolicy
-from parley.core.prompt import Prompt
 from parley.ports import Clock
 from parley.usecases.accept import Accept
 from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
@@ -61,9 +60,6 @@ class HttpObserver(Protocol):
     def failed(self, error: Exception) -> None:
         """A call ended in an error that nobody expected. Only its type may be told (I9)."""
 
-    def accepted(self, prompt: Prompt) -> None:
-        """A prompt is stored: a new one, or one submitted again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Chats:
@@ -113,7 +109,6 @@ class Call:
 
     api: Api
     principal: Principal
-    observer: HttpObserver
     started: float
     request: Request
 
@@ -134,7 +129,6 @@ class ChatCall:
     client: LlmClient
     caller: Principal | None
     key: str
-    observer: HttpObserver
     started: float
     request: Request
     address: Address

@@ -103,7 +103,6 @@ async def add_prompt(call: Call, body: AddPrompt) -> Response[PromptAnswer]:
     """
     new = body.submission()
     prompt = await call.api.accept(call.principal, new)
-    call.observer.accepted(prompt)
     if new.sync:
         left = max(call.api.policy.sync_budget - call.seconds(), 0)
         shown = await call.api.read.show(call.principal, prompt.id, left)

@@ -128,7 +128,6 @@ async def chat(call: ChatCall, body: ChatBody, session_key: SessionKeyQuery = ""
         turned = await call.api.chats.converse(call.client, key, said, seconds_for(call, body.wait))
     except TOLD_TO_PEOPLE as error:
         return refused(call, key, text, error)
-    call.observer.accepted(turned.prompt)
     return enveloped(call, turned, text)
 
 
@@ -245,7 +244,6 @@ async def retry_turn(
         )
     except TOLD_TO_PEOPLE as error:
         return refused(call, key, "", error)
-    call.observer.accepted(prompt)
     session = await chats.sessions.require(call.client, key)
     return enveloped(call, Turned(session, prompt), "", TRYING_AGAIN)
 

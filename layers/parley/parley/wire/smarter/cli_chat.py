@@ -113,7 +113,6 @@ async def _turn(
         turned = await call.api.chats.converse(call.client, session.key, said, seconds)
     except TOLD_TO_PEOPLE as error:
         return refused_body(call, session.key, said.text, error)
-    call.observer.accepted(turned.prompt)
     return body_of(call, turned, said.text)
 
 

@@ -7,7 +7,7 @@ from parley.core.address import Address
 from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
 from parley.core.llm_client import LlmClient
 from parley.usecases.clients import is_of_another
-from parley.wire.http_calls import Api, ChatCall, HttpObserver, Run
+from parley.wire.http_calls import Api, ChatCall, Run
 from parley.wire.http_request import Request
 from parley.wire.smarter import cors
 
@@ -22,7 +22,6 @@ class Entrance:
 
     api: Api
     run: Run
-    observer: HttpObserver
     request: Request
     address: Address
     started: float
@@ -50,7 +49,6 @@ class Entrance:
             client=client,
             caller=self.caller,
             key="" if wrong else key,
-            observer=self.observer,
             started=self.started,
             request=self.request,
             address=self.address,
