@@ -222,7 +222,7 @@ async def test_a_page_of_long_messages_is_short_and_has_a_cursor(stores: Stores)
         pages += 1
     assert [message.turn for message in found] == [1, 2, 3, 4, 5, 6, 7]
     assert pages > 1
-    context = [message.turn async for message in stores.threads.context(ACCOUNT, "t1", 6)]
+    context = [message.turn async for message in stores.threads.context(ACCOUNT, "t1", 6, 40)]
     assert context == [6, 5, 4, 3, 2, 1]
 
 

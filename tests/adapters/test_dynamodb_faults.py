@@ -140,7 +140,7 @@ async def test_ends_of_attempts_whose_response_was_lost_are_successes(
         (a := await running("a"), store.finish(a, NOW, answer_of(a), None)),
         (b := await running("b"), store.fail(b, NOW, FAILURE, NOW + 1000)),
         (c := await running("c"), store.abandon(c, NOW, FAILURE, Outcome.FAILED)),
-        (d := await wanted("d"), store.cancel_running(d, NOW, None, None)),
+        (d := await wanted("d"), store.cancel_running(d, NOW, None)),
         (e := await running("e"), store.evict(e, NOW)),
     ):
         with faulty(client, TransactWriteItems=[LOST]) as faults:

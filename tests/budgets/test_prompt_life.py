@@ -7,7 +7,7 @@ it is seen. What was promised are the bounds; docs/performance.md shows both.
 import math
 
 import pytest
-from parley.adapters.dynamodb_threads import CONTEXT_PAGE
+from parley.usecases.setups import PROMPT_PAGE
 
 from tests.budgets.meter import Bill
 from tests.budgets.scenarios import SCENARIOS, counted
@@ -116,7 +116,7 @@ async def test_reads_are_bounded_by_the_context_budget_and_not_by_the_thread(war
     assert at_budget.reads == beyond.reads
     longest = max(len(TEXT), len(ANSWER_TEXT)) + 300
     other_queries = 4
-    assert beyond.reads <= other_queries + math.ceil(CONTEXT_PAGE * longest / 4096)
+    assert beyond.reads <= other_queries + math.ceil(PROMPT_PAGE * longest / 4096)
 
 
 async def test_a_first_prompt_reads_key_catalogue_and_secret_once(world: World) -> None:

@@ -30,9 +30,9 @@ STEPS = st.one_of(
     st.tuples(st.just("claim_again")),
     st.tuples(st.just("renew"), PAST),
     st.tuples(st.just("finish"), PAST, USAGES),
-    st.tuples(st.just("fail"), PAST, st.sampled_from([0, 1, LEASE]), USAGES),
+    st.tuples(st.just("fail"), PAST, st.sampled_from([0, 1, LEASE])),
     st.tuples(st.just("abandon"), PAST, st.sampled_from([Outcome.FAILED, Outcome.REFUSED])),
-    st.tuples(st.just("cancel_running"), PAST, st.booleans(), USAGES),
+    st.tuples(st.just("cancel_running"), PAST, st.booleans()),
     st.tuples(st.just("give_up")),
     st.tuples(st.just("request_cancel")),
     st.tuples(st.just("cancel_waiting")),
@@ -154,8 +154,8 @@ class Life:
 
         await self.check(self.store.finish(claim, self.now, answer, usage), expected)
 
-    async def fail(self, back: int, wait: int, usage: Usage | None) -> None:
-        claim, failure = self.past(self.claims, back), Failure("rate_limited", "slow", usage)
+    async def fail(self, back: int, wait: int) -> None:
+        claim, failure = self.past(self.claims, back), Failure("rate_limited", "slow")
         await self.check(
             self.store.fail(claim, self.now, failure, self.now + wait),
             lambda p: lifecycle.fail(p, claim.lease_token, self.now, failure, self.now + wait),
@@ -168,13 +168,13 @@ class Life:
             lambda p: lifecycle.abandon(p, claim.lease_token, self.now, failure, outcome),
         )
 
-    async def cancel_running(self, back: int, kept: bool, usage: Usage | None) -> None:
+    async def cancel_running(self, back: int, kept: bool) -> None:
         claim = self.past(self.claims, back)
         partial = answer_of(claim, "A fr", partial=True) if kept else None
         id_ = partial.id if partial else ""
         await self.check(
-            self.store.cancel_running(claim, self.now, partial, usage),
-            lambda p: lifecycle.cancel_running(p, claim.lease_token, self.now, id_, usage),
+            self.store.cancel_running(claim, self.now, partial),
+            lambda p: lifecycle.cancel_running(p, claim.lease_token, self.now, id_),
         )
 
     async def give_up(self) -> None:
@@ -264,7 +264,7 @@ def test_the_attempts_kept_are_the_newest(implementation: tuple[str, Any]) -> No
         await life.step("accept")
         for _ in range(35):
             await life.step("claim", 0, True)
-            await life.step("fail", 0, 0, Usage(1, 2))
+            await life.step("fail", 0, 0)
         assert life.model is not None
         assert life.model.run_count == 35
         assert [life.model.attempts[0].number, len(life.model.attempts)] == [6, 30]

@@ -142,7 +142,7 @@ async def test_rarer_transitions(stores: Stores, counted: Any) -> None:
     running = await run(stores, a_prompt("d", "td"))
     partial = answer_of(running, partial=True)
     await store.request_cancel(ACCOUNT, "d")
-    canceled = await cost("cancel_running", store.cancel_running(running, NOW, partial, None))
+    canceled = await cost("cancel_running", store.cancel_running(running, NOW, partial))
     await cost("retry", store.retry(canceled, 2, NOW, NOW, 1000))
     head = await store.head(ACCOUNT, "td")
     assert head is not None
@@ -279,7 +279,7 @@ async def test_a_context_reads_no_more_than_is_consumed(stores: Stores) -> None:
         await accepted(stores, a_prompt(f"p{turn}", turn=turn))
 
     with metered() as bill:
-        messages = stores.threads.context(ACCOUNT, "t1", 120)
+        messages = stores.threads.context(ACCOUNT, "t1", 120, 40)
         for _ in range(40):
             await anext(messages)
     assert bill.by_operation == {"query": 1}

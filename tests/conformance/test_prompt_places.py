@@ -36,7 +36,7 @@ async def test_retry_moves_the_question_and_drops_the_partial_text(stores: Store
     running = await claimed(stores, prompt)
     partial = answer_of(prompt, "A fr", partial=True)
     await stores.prompts.request_cancel(ACCOUNT, "p1")
-    canceled = await stores.prompts.cancel_running(running, NOW, partial, None)
+    canceled = await stores.prompts.cancel_running(running, NOW, partial)
     await accepted(stores, a_prompt("p2", turn=2))
 
     retried = await stores.prompts.retry(canceled, 3, NOW, NOW + 1000, 500)

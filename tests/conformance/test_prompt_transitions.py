@@ -227,7 +227,7 @@ async def test_finish_wins_over_a_cancel_requested_after_the_claim(stores: Store
 async def test_fail_makes_the_turn_due_at_the_next_attempt(stores: Stores) -> None:
     prompt = await accepted(stores, a_prompt())
     running = await claimed(stores, prompt)
-    failure = Failure("rate_limited", "slow down", USAGE)
+    failure = Failure("rate_limited", "slow down")
 
     failed = await stores.prompts.fail(running, NOW, failure, NOW + 4000)
 
@@ -283,10 +283,10 @@ async def test_cancel_running_keeps_the_partial_text(stores: Stores, kept: bool)
     partial = answer_of(prompt, "A fr", partial=True) if kept else None
     wanted = await stores.prompts.request_cancel(ACCOUNT, "p1")
 
-    ended = await stores.prompts.cancel_running(running, NOW, partial, USAGE)
+    ended = await stores.prompts.cancel_running(running, NOW, partial)
 
     message_id = partial.id if partial else ""
-    assert ended == lifecycle.cancel_running(wanted, "token-1", NOW, message_id, USAGE)
+    assert ended == lifecycle.cancel_running(wanted, "token-1", NOW, message_id)
     assert ended == await stored(stores, prompt)
     assert await stores.threads.message(ACCOUNT, "t1", 1, ANSWER) == partial
     assert await stores.prompts.head(ACCOUNT, "t1") is None
@@ -297,11 +297,9 @@ async def test_cancel_running_is_refused_unless_a_cancel_was_requested(stores: S
     running = await claimed(stores, prompt)
 
     with pytest.raises(TransitionRefused):
-        await stores.prompts.cancel_running(running, NOW, answer_of(prompt, partial=True), None)
+        await stores.prompts.cancel_running(running, NOW, answer_of(prompt, partial=True))
     with pytest.raises(TransitionRefused):
-        await stores.prompts.cancel_running(
-            replace(running, cancel_requested=True), NOW, None, None
-        )
+        await stores.prompts.cancel_running(replace(running, cancel_requested=True), NOW, None)
 
     assert await stored(stores, prompt) == running
     assert await stores.threads.message(ACCOUNT, "t1", 1, ANSWER) is None
@@ -323,7 +321,7 @@ async def test_an_attempt_without_its_lease_changes_nothing(stores: Stores) -> N
     with pytest.raises(TransitionRefused):
         await stores.prompts.abandon(stale, late, Failure("x", ""), Outcome.FAILED)
     with pytest.raises(TransitionRefused):
-        await stores.prompts.cancel_running(stale, late, answer, None)
+        await stores.prompts.cancel_running(stale, late, answer)
 
     assert await stored(stores, prompt) == live
     assert await stores.threads.message(ACCOUNT, "t1", 1, ANSWER) is None

@@ -309,7 +309,7 @@ async def test_rounds_are_stored_with_the_answer(stores: Stores) -> None:
 
     page = await stores.threads.messages(ACCOUNT, "t1", 10, "")
     assert list(page.items) == [question_of(prompt), *rounds, answer_of(prompt)]
-    context = [message async for message in stores.threads.context(ACCOUNT, "t1", 1)]
+    context = [message async for message in stores.threads.context(ACCOUNT, "t1", 1, 40)]
     assert context == list(page.items)[::-1]
     assert await stores.threads.message(ACCOUNT, "t1", 1, 2) == rounds[0]
     assert list(await stores.threads.message_by_id(ACCOUNT, "round_1")) == []

@@ -228,10 +228,10 @@ async def test_a_context_never_sees_a_later_turn(stores: Stores) -> None:
     running = await claimed(stores, a_prompt("p1"))
     await stores.prompts.finish(running, NOW, answer_of(running), None)
 
-    seen = [message.id async for message in stores.threads.context(ACCOUNT, "t1", 55)]
+    seen = [message.id async for message in stores.threads.context(ACCOUNT, "t1", 55, 40)]
 
     assert seen == [*(f"p{turn}" for turn in range(55, 1, -1)), "msg_p1.1", "p1"]
-    assert [m.id async for m in stores.threads.context(ACCOUNT, "absent", 55)] == []
+    assert [m.id async for m in stores.threads.context(ACCOUNT, "absent", 55, 40)] == []
 
 
 async def test_a_conversation_is_its_head_and_its_newest_messages(stores: Stores) -> None:

@@ -23,7 +23,7 @@ from parley.core.prompt import (
 NOW = 1_000_000
 TOKEN = "token-1"
 USAGE = Usage(7, 11)
-FAILURE = Failure("status_500", "words of the provider", USAGE)
+FAILURE = Failure("status_500", "words of the provider")
 TURN = OpenTurn("acc", "t", 3, "p", "usr", NOW, 1000)
 
 
@@ -56,7 +56,7 @@ CALLS: dict[str, tuple[dict[str, Any], Callable[[Prompt], Prompt]]] = {
     "cancel_waiting": ({}, lambda p: lifecycle.cancel_waiting(p, NOW)),
     "cancel_running": (
         {"cancel_requested": True},
-        lambda p: lifecycle.cancel_running(p, TOKEN, NOW, "msg", USAGE),
+        lambda p: lifecycle.cancel_running(p, TOKEN, NOW, "msg"),
     ),
     "cancel_expired": ({"cancel_requested": True}, lambda p: lifecycle.cancel_expired(p, NOW)),
     "evict": ({}, lambda p: lifecycle.evict(p, p, NOW)),
@@ -233,9 +233,9 @@ def test_a_takeover_counts_the_loss_and_writes_it_down() -> None:
     ("name", "outcome", "reason", "usage"),
     [
         ("finish", Outcome.COMPLETED, "", USAGE),
-        ("fail", Outcome.FAILED, "status_500", USAGE),
-        ("abandon", Outcome.FAILED, "status_500", USAGE),
-        ("cancel_running", Outcome.CANCELED, "", USAGE),
+        ("fail", Outcome.FAILED, "status_500", None),
+        ("abandon", Outcome.FAILED, "status_500", None),
+        ("cancel_running", Outcome.CANCELED, "", None),
         ("give_up", Outcome.LOST, "lost", None),
         ("cancel_expired", Outcome.LOST, "lost", None),
         ("evict", Outcome.CANCELED, "", None),

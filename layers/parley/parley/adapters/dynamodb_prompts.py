@@ -185,12 +185,10 @@ class DynamoPrompts(PromptReads):
         changed = lifecycle.abandon(prompt, prompt.lease_token, now, failure, outcome)
         return await self._end(prompt, changed, [_close_turn(prompt)])
 
-    async def cancel_running(
-        self, prompt: Prompt, now: int, partial: Message | None, usage: Usage | None
-    ) -> Prompt:
+    async def cancel_running(self, prompt: Prompt, now: int, partial: Message | None) -> Prompt:
         message_id = partial.id if partial else ""
         asked = replace(prompt, cancel_requested=True)  # as stored: that is the condition
-        changed = lifecycle.cancel_running(asked, prompt.lease_token, now, message_id, usage)
+        changed = lifecycle.cancel_running(asked, prompt.lease_token, now, message_id)
         writes: list[Write] = [Put(message_item(partial))] if partial else []
         writes.append(_close_turn(prompt))
         return await self._end(prompt, changed, writes, held_and_unwanted(prompt))

@@ -66,7 +66,6 @@ from parley.core.errors import (
 from parley.core.thread import QUESTION, Message, Thread
 from parley.ports import Page, ThreadChanges
 
-CONTEXT_PAGE = 40
 LIST_PAGE = 100
 # A list call reads so many pages at most and hands out a cursor then: sessions that nobody
 # used, which a crawler leaves by the thousand, stay in the index until TTL removes them.
@@ -263,7 +262,7 @@ class DynamoThreads:
         return Page([to_message(item) for item in page], after)
 
     async def context(
-        self, account: str, thread_id: str, turn: int, page: int = CONTEXT_PAGE
+        self, account: str, thread_id: str, turn: int, page: int
     ) -> AsyncIterator[Message]:
         newest = message_key(account, thread_id, turn, 9999)
         span = Span(newest[0], "m#", newest[1], descending=True)

@@ -249,14 +249,12 @@ class MemoryPrompts:
             lambda p: lifecycle.abandon(p, prompt.lease_token, now, failure, outcome),
         )
 
-    async def cancel_running(
-        self, prompt: Prompt, now: int, partial: Message | None, usage: Usage | None
-    ) -> Prompt:
+    async def cancel_running(self, prompt: Prompt, now: int, partial: Message | None) -> Prompt:
         message_id = partial.id if partial else ""
         changed = self._change(
             prompt.account,
             prompt.id,
-            lambda p: lifecycle.cancel_running(p, prompt.lease_token, now, message_id, usage),
+            lambda p: lifecycle.cancel_running(p, prompt.lease_token, now, message_id),
         )
         if partial:
             self._messages(partial.account, partial.thread_id)[partial.turn, partial.part] = partial

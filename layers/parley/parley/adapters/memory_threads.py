@@ -132,7 +132,7 @@ class MemoryThreads:
         return Page([stored[place] for place in page], after)
 
     async def context(
-        self, account: str, thread_id: str, turn: int, page: int = 40
+        self, account: str, thread_id: str, turn: int, page: int
     ) -> AsyncIterator[Message]:
         stored = self.state.messages.get((account, thread_id), {})
         for place in sorted(stored, reverse=True):

@@ -232,7 +232,6 @@ class Failure:
 
     code: str
     detail: str
-    usage: Usage | None = None
 
 
 def fail(prompt: Prompt, token: str, now: int, failure: Failure, next_attempt_at: int) -> Prompt:
@@ -253,7 +252,7 @@ def fail(prompt: Prompt, token: str, now: int, failure: Failure, next_attempt_at
         failures=prompt.failures + 1,
         error=failure.detail,
         error_code=failure.code,
-        attempts=_ended(prompt, now, Outcome.FAILED, failure.code, failure.usage),
+        attempts=_ended(prompt, now, Outcome.FAILED, failure.code),
     )
 
 
@@ -271,7 +270,7 @@ def abandon(
         error=failure.detail,
         error_code=failure.code,
         given_up=outcome is not Outcome.REFUSED,
-        attempts=_ended(prompt, now, outcome, failure.code, failure.usage),
+        attempts=_ended(prompt, now, outcome, failure.code),
     )
 
 
@@ -303,9 +302,7 @@ def cancel_waiting(prompt: Prompt, now: int) -> Prompt:
     return _close(prompt, now, Status.CANCELED)
 
 
-def cancel_running(
-    prompt: Prompt, token: str, now: int, message_id: str, usage: Usage | None
-) -> Prompt:
+def cancel_running(prompt: Prompt, token: str, now: int, message_id: str) -> Prompt:
     """The attempt cancels itself. `message_id` names the kept partial text, or is empty.
 
     Only if somebody asked: an attempt that may not write its failure tries this next, and
@@ -315,7 +312,7 @@ def cancel_running(
     return replace(
         _close(prompt, now, Status.CANCELED),
         response_message_id=message_id,
-        attempts=_ended(prompt, now, Outcome.CANCELED, usage=usage),
+        attempts=_ended(prompt, now, Outcome.CANCELED),
     )
 
 

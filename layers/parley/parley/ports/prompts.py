@@ -141,9 +141,7 @@ class PromptStore(Protocol):
     async def abandon(self, prompt: Prompt, now: int, failure: Failure, outcome: Outcome) -> Prompt:
         """Prompt abandoned, open turn gone."""
 
-    async def cancel_running(
-        self, prompt: Prompt, now: int, partial: Message | None, usage: Usage | None
-    ) -> Prompt:
+    async def cancel_running(self, prompt: Prompt, now: int, partial: Message | None) -> Prompt:
         """Prompt canceled by its attempt, the partial text kept, open turn gone.
 
         Conditional on a stored wish to cancel, which `prompt` as claimed does not show.

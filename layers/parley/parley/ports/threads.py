@@ -82,9 +82,7 @@ class ThreadStore(Protocol):
     ) -> Page[Message]:
         """A page of a thread's messages by turn and part; consistent."""
 
-    def context(
-        self, account: str, thread_id: str, turn: int, page: int = 40
-    ) -> AsyncIterator[Message]:
+    def context(self, account: str, thread_id: str, turn: int, page: int) -> AsyncIterator[Message]:
         """Messages of turns up to `turn`, newest first, read page by page as consumed.
 
         `page` is the number of messages of one read, which ends earlier at 1 MB.

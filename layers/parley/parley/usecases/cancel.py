@@ -292,8 +292,8 @@ class DeleteThread:
         await self.ending.tell_deleted(account, thread_id, budget)
         await self.go_on(account, thread_id, until)
 
-    async def go_on(self, account: str, thread_id: str, until: float) -> bool:
-        """Cancel what is unfinished, then delete in pages; True when nothing is left.
+    async def go_on(self, account: str, thread_id: str, until: float) -> None:
+        """Cancel what is unfinished, then delete in pages, until nothing is left or it is late.
 
         The mark refuses every later accept and retry, so once no turn is open none will
         be again, and an evicted attempt can write nothing: nothing resurrects the thread.
@@ -304,14 +304,13 @@ class DeleteThread:
         turns = head.open_turns[::-1]
         for start in range(0, len(turns), AT_ONCE):
             if self.clock.monotonic() >= until:
-                return False
+                return
             batch = turns[start : start + AT_ONCE]
             if not all(await every(self._evict(turn, until) for turn in batch)):
-                return False
+                return
         while self.clock.monotonic() < until:
             if await self.threads.delete_page(account, thread_id, DELETE_PAGE):
-                return True
-        return False
+                return
 
     async def _evict(self, turn: OpenTurn, until: float) -> bool:
         """True when the turn is open no longer."""

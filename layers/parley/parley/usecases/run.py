@@ -210,7 +210,7 @@ class Run:
         text = attempt.delivery.text
         partial = self._message(attempt, text, "canceled", partial=True) if text else None
         prompt = await self._write(
-            attempt, lambda: prompts.cancel_running(attempt.prompt, clock.now(), partial, None)
+            attempt, lambda: prompts.cancel_running(attempt.prompt, clock.now(), partial)
         )
         await self.ending(prompt)
         return Done()
