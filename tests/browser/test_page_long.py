@@ -66,6 +66,28 @@ def test_who_reads_above_is_left_there_and_can_come_back(
     expect(back).to_be_hidden()
 
 
+def test_who_begins_to_read_above_is_not_taken_back_by_the_next_word(
+    long_ago: Ours, model: Model, word: str
+) -> None:
+    model.told(f"{word} stall", stall_after=8, answer="And so on. " * 200)
+    long_ago.ask(f"{word} stall")
+    newest = long_ago.said("assistant").last
+    expect(newest).to_have_attribute("data-state", "streaming")
+    frame, at_end = (
+        long_ago.page.locator("#scroll"),
+        "it => it.scrollTop + it.clientHeight + 1 >= it.scrollHeight",
+    )
+    long_ago.window.until(lambda: frame.evaluate(at_end), "the page to be at the end")
+
+    long_ago.page.mouse.move(500, 200)
+    long_ago.page.mouse.wheel(0, -30)
+    long_ago.window.until(lambda: not frame.evaluate(at_end), "the page to be scrolled")
+    model.released(f"{word} stall")
+
+    expect(newest).to_have_attribute("data-state", "done")
+    expect(long_ago.page.get_by_test_id("newest")).to_be_visible()
+
+
 def test_what_takes_room_from_the_end_leaves_it_in_sight(long_ago: Ours) -> None:
     end = long_ago.said("assistant").last.get_by_test_id("copy-answer")
     expect(end).to_be_in_viewport()

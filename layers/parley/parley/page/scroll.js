@@ -11,10 +11,15 @@ export function followEnd(frame, button) {
 
   frame.addEventListener("scroll", () => {
     // Only a reader scrolls up.
-    if (frame.scrollTop < before - 1 && gap() > NEAR) following = false;
-    else if (gap() <= NEAR) following = true;
+    const up = frame.scrollTop < before - 1;
+    if (up && gap() > NEAR) following = false;
+    else if (!up && gap() <= NEAR) following = true;
     before = frame.scrollTop;
     button.hidden = following || gap() <= NEAR;
+  }, { passive: true });
+  // Who begins to is not taken back by the next word before having come far.
+  frame.addEventListener("wheel", ({ deltaY, ctrlKey }) => {
+    if (deltaY < 0 && !ctrlKey && frame.scrollTop > 0) following = false;
   }, { passive: true });
   button.addEventListener("click", () => toEnd(true));
 
