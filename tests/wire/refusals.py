@@ -18,6 +18,30 @@ PROMPT = "/prompt-svc/prompt"
 LIST = "/prompt-svc/prompts"
 KB = 1024
 
+# Which code goes with a refusal: by its words, else by its status.
+CODES_OF_WORDS = {
+    "this call needs an admin key": "admin_needed",
+    "no such path": "no_such_path",
+    "no such prompt": "no_such_prompt",
+    "no such thread": "no_such_thread",
+    "no such session": "no_such_session",
+    "no such llm_client": "no_such_llm_client",
+    "unknown modelId": "unknown_model",
+    "the cursor is not one of this list": "wrong_cursor",
+    "the thread was deleted": "thread_deleted",
+}
+CODES = {
+    400: "invalid",
+    401: "unauthenticated",
+    403: "forbidden",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_encoding",
+    429: "too_many_open_turns",
+    501: "not_served",
+}
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -36,6 +60,10 @@ class Refusal:
     headers: dict[str, str] = field(default_factory=dict)
     given: Callable[[Any], object] = lambda _: None
     host: str = ""
+
+    @property
+    def code(self) -> str:
+        return CODES_OF_WORDS.get(self.error) or CODES[self.status]
 
 
 def prompt(**fields: Any) -> dict[str, Any]:
@@ -773,9 +801,9 @@ TABLE = {
 
 HEAD = """# Refusals
 
-What the HTTP API refuses. Every refusal is `{"error": text}` with CORS headers, and nothing is
-stored. Besides, any call may be answered 503 with `Retry-After` when the table or a queue is busy
-or unavailable, and 500 `internal error` for a fault of Parley's own.
+What the HTTP API refuses. Every refusal is `{"error": text, "code": word}` with CORS headers, and
+nothing is stored. Besides, any call may be answered 503 (`busy`, `unavailable`) with `Retry-After`
+when the table or a queue is, and 500 (`internal_error`) for a fault of Parley's own.
 
 Of a chat, what a person should read (a limit that was met, a conversation that is too large, a turn
 that failed, a service that is busy) is no refusal: it is a message in an answer with status 200;
@@ -791,10 +819,12 @@ def page() -> str:
     """The page of the table."""
     lines = [HEAD]
     for title, rows in TABLE.items():
-        lines += [f"## {title}\n", "| refused | status | error | example |", "|---|---|---|---|"]
+        lines += [f"## {title}\n", "| refused | status | code | error | example |"]
+        lines.append("|---|---|---|---|---|")
         for row in rows:
             call = f"{row.method} {row.path.partition('?')[0]}"
-            lines.append(f"| {row.what} | {row.status} | {_cell(row.error)} | `{call}` |")
+            told = f"{row.status} | `{row.code}` | {_cell(row.error)}"
+            lines.append(f"| {row.what} | {told} | `{call}` |")
         lines.append("")
     return "\n".join(lines)
 

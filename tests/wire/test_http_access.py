@@ -165,7 +165,10 @@ def test_a_user_cannot_do_what_admins_do(name: str, key: str) -> None:
     }
     path = endpoint.path.replace("<key_id>", "key_user-key").replace("<session_id>", SESSION)
     reply = client.call(endpoint.method, path, bodies.get(name), key=key)
-    assert (reply.status, reply.json) == (403, {"error": "this call needs an admin key"})
+    assert (reply.status, reply.json) == (
+        403,
+        {"error": "this call needs an admin key", "code": "admin_needed"},
+    )
     assert stored(client) == before
     client.close()
 

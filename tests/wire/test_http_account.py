@@ -72,7 +72,10 @@ def test_local_providers_are_taken_where_the_deployment_says_so() -> None:
 
 def test_one_model_may_be_the_default(client: Client) -> None:
     reply = put(client, MODEL, {**MODEL, "id": "other"})
-    assert (reply.status, reply.json) == (400, {"error": "models: one may be the default"})
+    assert (reply.status, reply.json) == (
+        400,
+        {"error": "models: one may be the default", "code": "invalid"},
+    )
 
 
 def test_a_key_is_shown_once_and_works_until_it_is_revoked(client: Client) -> None:

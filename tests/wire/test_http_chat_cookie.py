@@ -14,7 +14,8 @@ SAID = {"messages": [{"role": "user", "content": "hello"}], "wait": 0}
 TURN = {"prompt_id": "none"}
 REFUSED = {
     "error": "a page of another site cannot use this site's session cookie: "
-    "its origin is not in the llm_client's allowedOrigins"
+    "its origin is not in the llm_client's allowedOrigins",
+    "code": "forbidden",
 }
 
 

@@ -95,7 +95,10 @@ def test_where_no_conversation_is_posted_the_ordinary_limit_holds(
 ) -> None:
     more = {"host": DOMAIN, "key": "user-key"} if path == CLI else {}
     reply = client.at("POST", path, "x" * 1_048_577, **more)
-    assert (reply.status, reply.json) == (413, {"error": "the body is larger than 1024 KB"})
+    assert (reply.status, reply.json) == (
+        413,
+        {"error": "the body is larger than 1024 KB", "code": "too_large"},
+    )
 
 
 def test_a_caller_without_a_key_is_refused_before_its_body_is_read(client: ChatClient) -> None:
@@ -119,7 +122,7 @@ def test_config_takes_half_a_character_for_what_it_is(client: ChatClient) -> Non
     reply = client.at("POST", "/config/", f'{{"session_key": "", "other": "{HALF}"}}')
     assert reply.status == 200
     reply = client.at("POST", "/config/", f'{{"session_key": "{HALF}"}}')
-    assert reply.json == {"error": "session_key must be 64 hexadecimal digits"}
+    assert reply.json == {"error": "session_key must be 64 hexadecimal digits", "code": "invalid"}
 
 
 @pytest.mark.parametrize("text", [rf'{{"a": "{HALF}"', rf'["{HALF}", NaN]', HALF, "[" * 200_000])

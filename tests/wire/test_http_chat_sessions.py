@@ -146,7 +146,10 @@ def test_without_a_key_a_session_is_made(client: ChatClient) -> None:
 
 def test_a_key_that_nobody_was_given_opens_nothing(client: ChatClient) -> None:
     reply = client.say(WRONG_KEY, "hello")
-    assert (reply.status, reply.json) == (404, {"error": "no such session"})
+    assert (reply.status, reply.json) == (
+        404,
+        {"error": "no such session", "code": "no_such_session"},
+    )
     for method, path in (("GET", f"/chat/?session_key={WRONG_KEY}"),):
         assert client.at(method, path).status == 404
 

@@ -24,8 +24,8 @@ DRAFT = f"draft.{ACCOUNT}.api.example.com"
 CLOSED = f"closed.{ACCOUNT}.api.example.com"
 OTHER = f"other-bot.{ACCOUNT}.api.example.com"
 API = "api.example.com"
-NEEDED = {"error": "this llm_client needs an API key"}
-UNKNOWN = {"error": "no such llm_client"}
+NEEDED = {"error": "this llm_client needs an API key", "code": "forbidden"}
+UNKNOWN = {"error": "no such llm_client", "code": "no_such_llm_client"}
 
 ENTRANCE: list[tuple[str, str, str, int]] = [
     # A deployed one is public; a key does not harm, unless it is for another llm_client.
@@ -144,7 +144,7 @@ def test_a_clients_key_opens_nothing_else(client: ChatClient, endpoint: Any) -> 
     for key in ("client-key", "other-client-key"):
         reply = client.call(endpoint.method, path, {}, key=key)
         error = "this key is for chatting with its llm_client only"
-        assert (reply.status, reply.json) == (403, {"error": error})
+        assert (reply.status, reply.json) == (403, {"error": error, "code": "forbidden"})
     assert stored(client) == before
 
 
@@ -160,7 +160,10 @@ def test_a_session_key_is_no_api_key(client: ChatClient) -> None:
 def test_a_named_host_has_only_its_chat(client: ChatClient, path: str) -> None:
     for method in ("GET", "POST"):
         reply = client.at(method, path, key="admin-key")
-        assert (reply.status, reply.json) == (404, {"error": "no such path"})
+        assert (reply.status, reply.json) == (
+            404,
+            {"error": "no such path", "code": "no_such_path"},
+        )
 
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/chat/"), ("GET", "/chat/cancel/")])
@@ -373,7 +376,10 @@ def test_a_fault_of_ours_has_cors_headers_too(
 
     monkeypatch.setattr("parley.wire.smarter.config._chatbot", lambda _: 1 / 0)
     reply = embedded.at("GET", "/config", origin=SHOP)
-    assert (reply.status, reply.json) == (500, {"error": "internal error"})
+    assert (reply.status, reply.json) == (
+        500,
+        {"error": "internal error", "code": "internal_error"},
+    )
     assert ALLOWED.items() <= reply.headers.items()
 
 

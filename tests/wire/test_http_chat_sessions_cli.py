@@ -200,7 +200,10 @@ def test_sessions_are_found_by_the_name_in_any_case_and_a_misspelt_one_is_said(
     assert asked("Draft").status == 200
     for name in ("stackadmy", "other-bot"):
         reply = asked(name)
-        assert (reply.status, reply.json) == (404, {"error": "no such llm_client"})
+        assert (reply.status, reply.json) == (
+            404,
+            {"error": "no such llm_client", "code": "no_such_llm_client"},
+        )
 
 
 def test_the_sessions_of_a_deleted_llm_client_are_listed_and_purged(client: ChatClient) -> None:

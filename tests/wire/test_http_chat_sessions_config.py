@@ -243,7 +243,7 @@ def test_a_malformed_key_is_refused(client: ChatClient, place: str, key: str) ->
     cookie = {"cookie": f"session_key={key}"} if place == "cookie" else {}
     reply = client.at("POST", path, body, **cookie)
     assert reply.status == 400
-    assert reply.json == {"error": "session_key must be 64 hexadecimal digits"}
+    assert reply.json == {"error": "session_key must be 64 hexadecimal digits", "code": "invalid"}
 
 
 def test_a_session_that_nobody_used_expires_after_a_day(client: ChatClient) -> None:

@@ -175,7 +175,8 @@ def test_every_problem_is_listed_for_programs(client: Client) -> None:
     assert reply.json["errors"][:20] == lines[:20]
     assert len(reply.json["errors"]) == 25
     one = cli(client, "apply", manifest("LLMClient", "c", {"x": 1})).json
-    assert one == {"error": one["error"], "errors": [one["error"]]}
+    told = {"error": one["error"], "code": "wrong_manifests"}
+    assert one == told | {"errors": [one["error"]]}
     many = {"config": {f"x{n}": 1 for n in range(1100)}}
     listed = cli(client, "apply", manifest("LLMClient", "c", many)).json["errors"]
     assert (len(listed), listed[1000:]) == (1001, ["and 100 more"])
@@ -325,7 +326,7 @@ def test_deploying_opens_and_closes_the_host(client: Client) -> None:
         ("delete/account", 400, "an account cannot be deleted"),
         ("get/llmclient?limit=101", 400, "limit: "),
         ("get/llmclient?after=x", 400, "the cursor is not one of this list"),
-        ("get/models?after=x", 400, "after: the cursor is not one of this list"),
+        ("get/models?after=x", 400, "the cursor is not one of this list"),
         ("logs/chatbots/", 501, "the logs of LLMClient manifests are not served by this API"),
         ("logs/nothing/", 404, "no such kind"),
     ],

@@ -131,16 +131,19 @@ class TestAdd:
         )
         assert plain.json["prompt"]["prompt"] == zipped.json["prompt"]["prompt"] == "grüße"
 
-    @pytest.mark.parametrize("error", [Busy("the table is busy"), Unavailable("no answer")])
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [(Busy("the table is busy"), "busy"), (Unavailable("no answer"), "unavailable")],
+    )
     def test_asks_to_come_back_when_the_table_is_busy(
-        self, client: Client, error: Exception, monkeypatch: pytest.MonkeyPatch
+        self, client: Client, error: Exception, code: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def resolve(*_: object) -> None:
             raise error
 
         monkeypatch.setattr(client.world.models, "resolve", resolve)
         reply = client.call("POST", PROMPT, {"prompt": "hello"})
-        assert (reply.status, reply.json) == (503, {"error": str(error)})
+        assert (reply.status, reply.json) == (503, {"error": str(error), "code": code})
         assert reply.headers["retry-after"] == "1"
 
 

@@ -40,7 +40,8 @@ def test_a_refusal_says_why_and_stores_nothing(row: Refusal) -> None:
     before = stored(client)
     headers = {"host": row.host or "api.example.com", "origin": ORIGIN, **row.headers}
     reply = client.call(row.method, row.path, row.body, key=row.key, headers=headers)
-    assert (reply.status, reply.json) == (row.status, {"error": row.error})
+    told = {"error": row.error, "code": row.code}
+    assert (reply.status, reply.json) == (row.status, told)
     assert reply.headers["content-type"] == "application/json"
     if not row.host:
         assert reply.headers["access-control-allow-origin"] == "*"

@@ -78,7 +78,10 @@ def test_broken_encodings_are_refused(client: Client) -> None:
     assert client.send(event).status == 400
     for body in (gzip.compress(b'{"prompt": "x"}')[:-4], gzip.compress(b"{}") * 2):
         reply = client.send(http_event("POST", PROMPT, body, headers))
-        assert (reply.status, reply.json) == (400, {"error": "the body is not valid gzip"})
+        assert (reply.status, reply.json) == (
+            400,
+            {"error": "the body is not valid gzip", "code": "invalid"},
+        )
     assert client.send(http_event("POST", "/prompt-svc/prompts", b"", headers)).status == 200
 
 
@@ -133,7 +136,10 @@ def test_an_unexpected_error_is_told_by_its_type_only(
 
     monkeypatch.setattr(client.world.models, "resolve", broken)
     reply = client.call("POST", PROMPT, {"prompt": SECRET_TEXT})
-    assert (reply.status, reply.json) == (500, {"error": "internal error"})
+    assert (reply.status, reply.json) == (
+        500,
+        {"error": "internal error", "code": "internal_error"},
+    )
     assert reply.headers["access-control-allow-origin"] == "*"
     assert "RuntimeError" in log.getvalue()
     printed = capsys.readouterr()
@@ -146,7 +152,10 @@ def test_an_answer_that_breaks_its_shape_is_a_fault_of_ours(
 ) -> None:
     monkeypatch.setattr("parley.wire.shapes.stamp", lambda _: None)
     reply = client.call("POST", PROMPT, {"prompt": SECRET_TEXT})
-    assert (reply.status, reply.json) == (500, {"error": "internal error"})
+    assert (reply.status, reply.json) == (
+        500,
+        {"error": "internal error", "code": "internal_error"},
+    )
 
 
 def test_no_text_and_no_key_is_logged(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:

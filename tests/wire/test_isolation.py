@@ -165,11 +165,14 @@ def _judge(reply: Any, place: str, who: str, outcome: str) -> None:
             assert reply.json["data"]["session_new"]
             assert (THEIRS in reply.text) is (outcome == "own")
         else:
-            assert (reply.status, reply.json) == (404, {"error": "no such session"})
+            assert (reply.status, reply.json) == (
+                404,
+                {"error": "no such session", "code": "no_such_session"},
+            )
         return
     assert reply.status == int(outcome), reply.text
     assert THEIRS not in reply.text
-    assert reply.json.keys() == {"error"}
+    assert reply.json.keys() == {"error", "code"}
     if who in DEAD and outcome == "401":
         assert reply.json["error"] == "the key is unknown or revoked"
     else:
@@ -264,7 +267,10 @@ def test_a_session_reaches_no_prompt_of_another(twins: Twins, endpoint: Any) -> 
     key = twins.sessions[ACCOUNT, OPEN]
     twins.add("of-a-user")
     absent = asked(twins, endpoint, at, key, "none")
-    assert (absent.status, absent.json) == (404, {"error": "no such prompt"})
+    assert (absent.status, absent.json) == (
+        404,
+        {"error": "no such prompt", "code": "no_such_prompt"},
+    )
     before = _of_sessions(twins)
     others = [id_ for place, id_ in twins.prompts.items() if place != (ACCOUNT, OPEN)]
     for prompt in [*others, "of-a-user"]:
@@ -278,7 +284,10 @@ def test_two_sessions_of_one_llm_client_do_not_see_each_other(twins: Twins) -> N
     prompt = twins.prompts[ACCOUNT, OPEN]
     for path in ("/chat/cancel/", "/chat/retry/"):
         body = {"session_key": mine, "prompt_id": prompt}
-        assert twins.at("POST", path, body).json == {"error": "no such prompt"}
+        assert twins.at("POST", path, body).json == {
+            "error": "no such prompt",
+            "code": "no_such_prompt",
+        }
     for path in ("/config/", "/chat/"):
         assert "mine alone" not in twins.at("GET", f"{path}?session_key={other}").text
     # Where one may read on is a number within the session, and says nothing of another's.
@@ -294,4 +303,7 @@ def test_a_planted_key_is_not_taken_over(twins: Twins, planted: str) -> None:
         assert data["session_new"]
         assert data["session_key"] != planted
     assert twins.at("GET", "/config/", cookie=f"session_key={planted}").json["data"]["session_new"]
-    assert twins.say(planted, "Hello?").json == {"error": "no such session"}
+    assert twins.say(planted, "Hello?").json == {
+        "error": "no such session",
+        "code": "no_such_session",
+    }

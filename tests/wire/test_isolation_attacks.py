@@ -13,8 +13,8 @@ from tests.wire.test_http_refusals import stored
 from tests.wire.twins import API, CLOSED, DRAFT, OPEN, Twins, named
 
 FOREIGN = named(OPEN, OTHER_ACCOUNT)
-UNKNOWN = {"error": "no such llm_client"}
-NO_PATH = {"error": "no such path"}
+UNKNOWN = {"error": "no such llm_client", "code": "no_such_llm_client"}
+NO_PATH = {"error": "no such path", "code": "no_such_path"}
 
 # --- hosts -----------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ def test_a_host_that_is_none_leads_to_no_llm_client(twins: Twins, host: str) -> 
     before = stored(twins)
     for path in ("/config/", "/chat/"):
         reply = twins.at("GET", path, host=host)
-        assert (reply.status, list(reply.json)) == (404, ["error"])
+        assert (reply.status, list(reply.json)) == (404, ["error", "code"])
     assert stored(twins) == before
 
 
@@ -218,7 +218,7 @@ def test_a_body_that_is_none_is_refused(twins: Twins, body: str) -> None:
     key = twins.sessions[ACCOUNT, OPEN]
     before = stored(twins)
     reply = twins.at("POST", f"/chat/?session_key={key}", body)
-    assert (reply.status, list(reply.json)) == (BODIES[body], ["error"])
+    assert (reply.status, list(reply.json)) == (BODIES[body], ["error", "code"])
     assert stored(twins) == before
     assert twins.observer.errors == []
 
@@ -338,7 +338,10 @@ def test_a_key_in_a_page_cannot_count_the_llm_clients(twins: Twins, number: int)
     twins.describe(CLOSED, 4, allowedOrigins=[SHOP], apiKey="the key")
     path = f"/api/v1/llm-clients/{number}/config/"
     reply = twins.at("GET", path, host=API, key="client-key", origin=SHOP)
-    assert (reply.status, reply.json) == (403, {"error": "this key is for another llm_client"})
+    assert (reply.status, reply.json) == (
+        403,
+        {"error": "this key is for another llm_client", "code": "forbidden"},
+    )
     assert "access-control-allow-origin" not in reply.headers
 
 

@@ -31,14 +31,20 @@ def test_what_is_not_chat_needs_a_key_of_a_person(shared: Twins, endpoint: Any) 
     before = stored(shared)
     for who in ("nothing", "empty"):
         reply = shared.ask(endpoint.method, path, {}, host=API, credential=who)
-        assert (reply.status, reply.json) == (401, {"error": "no key was sent"})
+        assert (reply.status, reply.json) == (
+            401,
+            {"error": "no key was sent", "code": "unauthenticated"},
+        )
     for who in DEAD:
         reply = shared.ask(endpoint.method, path, {}, host=API, credential=who)
-        assert (reply.status, reply.json) == (401, {"error": "the key is unknown or revoked"})
+        assert (reply.status, reply.json) == (
+            401,
+            {"error": "the key is unknown or revoked", "code": "unauthenticated"},
+        )
     for who in ("client-key", "closed-client-key", "their-client-key", "token"):
         reply = shared.ask(endpoint.method, path, {}, host=API, credential=who)
         error = "this key is for chatting with its llm_client only"
-        assert (reply.status, reply.json) == (403, {"error": error})
+        assert (reply.status, reply.json) == (403, {"error": error, "code": "forbidden"})
     assert stored(shared) == before
 
 
@@ -100,7 +106,10 @@ def test_a_user_does_not_change_what_the_account_describes(shared: Twins, name: 
     path = DESCRIBED.get(name, endpoint.path).format(n=OPEN, i=NUMBERS[OPEN])
     before = stored(shared)
     reply = shared.ask(endpoint.method, path, {}, host=API, credential="user-key")
-    assert (reply.status, reply.json) == (403, {"error": "this call needs an admin key"})
+    assert (reply.status, reply.json) == (
+        403,
+        {"error": "this call needs an admin key", "code": "admin_needed"},
+    )
     assert stored(shared) == before
 
 

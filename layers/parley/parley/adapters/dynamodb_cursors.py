@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 from parley.adapters.dynamodb_expressions import Span
-from parley.core.errors import Invalid
+from parley.core.errors import WrongCursor
 
 POSITION = re.compile(r"[!-~]{1,512}")
 
@@ -18,7 +18,7 @@ def cursor(name: str, position: str) -> str:
 
 
 def position_in(name: str, after: str) -> str:
-    """The position in a cursor, "" for none; raises Invalid for one of another list.
+    """The position in a cursor, "" for none; raises WrongCursor for one of another list.
 
     A position is only ever a bound within the caller's own partition: a forged one shows
     nothing that the list itself would not show (I8).
@@ -32,7 +32,7 @@ def position_in(name: str, after: str) -> str:
     match value:
         case [str(of), str(position)] if of == name and POSITION.fullmatch(position):
             return position
-    raise Invalid("the cursor is not one of this list")
+    raise WrongCursor
 
 
 def beyond(span: Span, position: str) -> Span:

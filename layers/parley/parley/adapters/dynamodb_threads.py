@@ -58,7 +58,7 @@ from parley.adapters.dynamodb_table import (
 from parley.core.errors import (
     Busy,
     Conflict,
-    NotFound,
+    NoSuchThread,
     ThreadDeleted,
     TransitionRefused,
     TurnTaken,
@@ -71,7 +71,6 @@ LIST_PAGE = 100
 # used, which a crawler leaves by the thousand, stay in the index until TTL removes them.
 LIST_PAGES = 10
 TOMBSTONE_SECONDS = 7 * 24 * 60 * 60
-NO_THREAD = "no such thread"
 
 
 class DynamoThreads:
@@ -147,7 +146,7 @@ class DynamoThreads:
         for _ in range(ATTEMPTS):
             stored = await self.thread(account, thread_id)
             if stored is None or stored.deleted:
-                raise NotFound(NO_THREAD)
+                raise NoSuchThread
             changed = changes.applied(stored, now)
             try:
                 await self._table.transact(_replacing(stored, changed))
@@ -305,7 +304,7 @@ class DynamoThreads:
                 return await self._replace_text(same, message)
         thread = await self.thread(message.account, message.thread_id)
         if thread is None or thread.deleted:
-            raise NotFound(NO_THREAD)
+            raise NoSuchThread
         appended = replace(message, turn=thread.next_turn, part=QUESTION)
         now_seconds = self._table.now_seconds()
         writes: list[Write] = [
@@ -322,7 +321,7 @@ class DynamoThreads:
             try:
                 raise_if_thread_refused(of_thread, now_seconds)
             except ThreadDeleted:
-                raise NotFound(NO_THREAD) from None
+                raise NoSuchThread from None
             if of_id.item and of_id.item["thread_id"] != message.thread_id:
                 raise Conflict("the id is taken by another message") from None
             raise TurnTaken from None

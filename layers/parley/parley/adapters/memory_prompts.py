@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from parley.core import lifecycle
 from parley.core.errors import (
-    Invalid,
     PromptExists,
     ThreadDeleted,
     TransitionRefused,
     TurnTaken,
+    WrongCursor,
 )
 from parley.core.lifecycle import Failure
 from parley.core.prompt import OpenTurn, Outcome, Prompt, Status, Usage
@@ -59,7 +59,7 @@ def position(cursor: str) -> str:
     try:
         return base64.urlsafe_b64decode(cursor.encode()).decode()
     except (binascii.Error, ValueError):
-        raise Invalid("the cursor is not one of this list") from None
+        raise WrongCursor from None
 
 
 class MemoryPrompts:
@@ -177,7 +177,7 @@ class MemoryPrompts:
             ids = [prompt.id for prompt in found]
             last = position(query.after)
             if last not in ids:
-                raise Invalid("the cursor is not one of this list")
+                raise WrongCursor
             found = found[ids.index(last) + 1 :]
         page = found[: query.limit]
         more = len(found) > len(page)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from parley.adapters.memory_prompts import MemoryState, cursor, position
 from parley.core.errors import (
     Conflict,
-    Invalid,
-    NotFound,
+    NoSuchThread,
     ThreadDeleted,
     TransitionRefused,
+    WrongCursor,
 )
 from parley.core.thread import QUESTION, Message, Role, Thread
 from parley.ports import Page, ThreadChanges
@@ -24,7 +24,7 @@ class MemoryThreads:
     def _living(self, account: str, thread_id: str) -> Thread:
         thread = self.state.thread(account, thread_id)
         if thread is None or thread.deleted:
-            raise NotFound("no such thread")
+            raise NoSuchThread
         return thread
 
     async def thread(self, account: str, thread_id: str) -> Thread | None:
@@ -62,7 +62,7 @@ class MemoryThreads:
             list_, _, place = position(after).partition(" ")
             created_at, _, id_ = place.partition(" ")
             if list_ != name or not created_at.isdigit():
-                raise Invalid("the cursor is not one of this list")
+                raise WrongCursor
             found = [one for one in found if (one.created_at, one.id) < (int(created_at), id_)]
         page = found[:limit]
         more = len(found) > len(page) and bool(page)
@@ -123,7 +123,7 @@ class MemoryThreads:
         if after:
             turn, _, part = position(after).partition(".")
             if not (turn.isdigit() and part.isdigit()):
-                raise Invalid("the cursor is not one of this list")
+                raise WrongCursor
             last = (int(turn), int(part))
             places = [p for p in places if (p < last if newest_first else p > last)]
         page = places[:limit]

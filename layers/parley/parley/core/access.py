@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from parley.core.errors import Forbidden, Invalid, TooLarge
+from parley.core.errors import AdminNeeded, Invalid, TooLarge
 from parley.core.prompt import Prompt
 from parley.core.thread import Thread
 
@@ -70,9 +70,9 @@ class Principal:
         return self.role is KeyRole.ADMIN
 
     def require_admin(self) -> None:
-        """Raise Forbidden unless the key is an admin's."""
+        """Raise AdminNeeded unless the key is an admin's."""
         if not self.admin:
-            raise Forbidden("this call needs an admin key")
+            raise AdminNeeded
 
     def owns(self, prompt: Prompt) -> bool:
         """True if the caller may see and change the prompt."""

@@ -2,13 +2,22 @@
 
 Errors that a caller can act on are types here; `wire` has one table from these
 types to HTTP status codes. Anything else propagates and is a bug or an outage.
+The name of a class is also the code that callers of the API are told.
 """
 
 from collections.abc import Sequence
 
 
 class ParleyError(Exception):
-    """Base of every error whose message may be shown to the caller."""
+    """Base of every error whose message may be shown to the caller.
+
+    `text` is the message of a class that always says the same.
+    """
+
+    text = ""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text or self.text)
 
 
 class Invalid(ParleyError):
@@ -17,6 +26,18 @@ class Invalid(ParleyError):
 
 class TooLarge(Invalid):
     """The text is larger than a message may be."""
+
+
+class WrongCursor(Invalid):
+    """What was given as `after` is from another list, or from nowhere."""
+
+    text = "the cursor is not one of this list"
+
+
+class UnknownModel(Invalid):
+    """The catalogue has no model with this id."""
+
+    text = "unknown modelId"
 
 
 class WrongManifests(Invalid):
@@ -35,8 +56,60 @@ class Forbidden(ParleyError):
     """The key is good, its role is not enough."""
 
 
+class AdminNeeded(Forbidden):
+    """The key is a user's, and the call is for admins."""
+
+    text = "this call needs an admin key"
+
+
 class NotFound(ParleyError):
     """Absent, or not the caller's: the two must not be told apart (I8)."""
+
+
+class NoSuchPath(NotFound):
+    """Nothing is served at this address."""
+
+    text = "no such path"
+
+
+class NoSuchPrompt(NotFound):
+    """No prompt has this id."""
+
+    text = "no such prompt"
+
+
+class NoSuchThread(NotFound):
+    """No thread has this id, or it is deleted."""
+
+    text = "no such thread"
+
+
+class NoSuchMessage(NotFound):
+    """No message has this id."""
+
+    text = "no such message"
+
+
+class NoSuchSession(NotFound):
+    """No session has this key or id."""
+
+    text = "no such session"
+
+
+class NoSuchLlmClient(NotFound):
+    """No llm_client has this name or number, or it is not deployed."""
+
+    text = "no such llm_client"
+
+
+class NoSuchKey(NotFound):
+    """No key has this id."""
+
+    text = "no such key"
+
+
+class NoSuchResource(NotFound):
+    """Of what manifests describe, nothing of this kind has this name."""
 
 
 class Conflict(ParleyError):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from parley.core.context import ContextBudget
-from parley.core.errors import Invalid
+from parley.core.errors import Invalid, UnknownModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +102,4 @@ class Catalogue:
                 return model
         if not model_id and self.models:
             return self.models[0]
-        raise Invalid("unknown modelId" if model_id else "the account has no models")
+        raise UnknownModel if model_id else Invalid("the account has no models")

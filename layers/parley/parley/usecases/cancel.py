@@ -9,6 +9,8 @@ from parley.core.access import Principal
 from parley.core.errors import (
     Busy,
     Conflict,
+    NoSuchPrompt,
+    NoSuchThread,
     NotFound,
     ThreadDeleted,
     TooManyOpenTurns,
@@ -34,7 +36,7 @@ async def owned(prompts: PromptStore, principal: Principal, prompt_id: str) -> P
     """The caller's own prompt (an admin's: any of the account); raises NotFound."""
     prompt = await prompts.prompt(principal.account, prompt_id)
     if prompt is None or not principal.owns(prompt):
-        raise NotFound("no such prompt")
+        raise NoSuchPrompt
     return prompt
 
 
@@ -197,7 +199,7 @@ class Retry:
             raise ThreadDeleted("the thread was deleted")
         if not principal.sees(thread):
             # Its owner was taken out of the thread: what is asked there is not theirs.
-            raise NotFound("no such prompt")
+            raise NoSuchPrompt
         if thread.client and thread.next_turn != prompt.turn + 1:
             raise Conflict("only the last question can be tried again")
         if len(head.open_turns) >= OPEN_TURNS_CAP:
@@ -283,7 +285,7 @@ class DeleteThread:
         account, now = principal.account, self.clock.now()
         thread = await self.threads.thread(account, thread_id)
         if thread is None or thread.deleted or not principal.sees(thread):
-            raise NotFound("no such thread")
+            raise NoSuchThread
         try:
             await self.threads.mark_deleted(account, thread_id, now, older_than=older_than)
         except TransitionRefused:

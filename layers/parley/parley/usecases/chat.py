@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from parley.core.access import Principal, check_question, checked_id, checked_text
-from parley.core.errors import Busy, Conflict, Invalid, NotFound, TransitionRefused, TurnTaken
+from parley.core.errors import (
+    Busy,
+    Conflict,
+    Invalid,
+    NoSuchMessage,
+    NoSuchThread,
+    TransitionRefused,
+    TurnTaken,
+)
 from parley.core.thread import DEFAULT_TITLE, MEMBERS_CAP, QUESTION, Message, Role, Thread
 from parley.ports import (
     Clock,
@@ -63,7 +71,7 @@ class Chat:
     async def _own(self, principal: Principal, thread_id: str) -> Thread:
         thread = await self.thread(principal, thread_id)
         if thread is None:
-            raise NotFound("no such thread")
+            raise NoSuchThread
         return thread
 
     async def list_threads(self, principal: Principal, limit: int, after: str) -> Page[Thread]:
@@ -179,7 +187,7 @@ class Chat:
             await self.threads.delete_message(message)
             found = True
         if not found:
-            raise NotFound("no such message")
+            raise NoSuchMessage
 
     async def _remove_prompt_of(self, principal: Principal, message: Message) -> None:
         """Remove the prompt whose question the message is; raises Conflict.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from parley.core.access import KeyRole, Principal
 from parley.core.address import ClientRef
-from parley.core.errors import Forbidden, NotFound, Unauthenticated
+from parley.core.errors import Forbidden, NoSuchLlmClient, NotFound, Unauthenticated
 from parley.core.llm_client import LlmClient, client_of
 from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.resource import Kind, Resource
@@ -14,7 +14,6 @@ from parley.usecases.remembered import Remembered
 
 # Short, for who changes a manifest wants to see what it does.
 REMEMBER_SECONDS = 5
-UNKNOWN = "no such llm_client"
 ANOTHERS = "this key is for another llm_client"
 
 
@@ -33,7 +32,7 @@ class Clients:
             return known
         resource = await self._stored(ref)
         if resource is None:
-            raise NotFound(UNKNOWN)
+            raise NoSuchLlmClient
         client = client_of(resource)
         self.remembered.put(ref, client)
         return client
@@ -91,7 +90,7 @@ class Clients:
                 raise Forbidden(ANOTHERS) from None
             raise
         if not sandbox and not client.deployed:
-            raise NotFound(UNKNOWN)
+            raise NoSuchLlmClient
         if caller is not None:
             self._check(client, caller, sandbox=sandbox)
         elif client.api_key:
@@ -103,7 +102,7 @@ class Clients:
         if caller.account != client.account:
             # A key of somebody else is as good as none: on a public address that is enough.
             if sandbox:
-                raise NotFound(UNKNOWN)
+                raise NoSuchLlmClient
             if client.api_key:
                 raise Forbidden("this llm_client needs an API key")
         elif is_of_another(caller, client):

@@ -10,7 +10,7 @@ import ipaddress
 from dataclasses import dataclass, field, replace
 
 from parley.core.access import Principal
-from parley.core.errors import Conflict, Limited, NotFound
+from parley.core.errors import Conflict, Limited, NoSuchSession
 from parley.core.llm_client import LlmClient
 from parley.core.prompt import OpenTurn, Prompt
 from parley.core.session import (
@@ -29,7 +29,7 @@ from parley.core.thread import ANSWER, QUESTION, Message, Thread
 from parley.ports import ChatStore, Clock, Ids, PromptStore, ThreadHead, ThreadStore
 from parley.usecases.accept import Accept, NewPrompt
 from parley.usecases.cancel import Cancel, Retry, owned
-from parley.usecases.sessions import UNKNOWN, Sessions
+from parley.usecases.sessions import Sessions
 from parley.usecases.waiting import poll
 
 # All addresses of a minute are counted in one item, of which each turn bills the whole: in so
@@ -201,7 +201,7 @@ class _SessionRules:
             if thread is None and self.minted:
                 await self._count(now)
                 return ""
-            raise NotFound(UNKNOWN)
+            raise NoSuchSession
         self.thread = thread
         if same := await self._same(head.open_turns):
             await self._count_wait(now)
@@ -282,7 +282,7 @@ class _RetryRules:
         """Raises NotFound, Limited."""
         now = self.clock.now()
         if head.thread is None or not belongs(head.thread, self.client, now):
-            raise NotFound(UNKNOWN)
+            raise NoSuchSession
         _check_open_turns(self.client, head.open_turns)
         _check_minute(self.client, head.thread, now)
         if not self._counted:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parley.core.access import Principal
-from parley.core.errors import NotFound, TooManyConnections
+from parley.core.errors import NoSuchThread, TooManyConnections
 from parley.core.events import FRAME_BYTES, Frame, cut_message, encoded, message_state, prompt_state
 from parley.core.prompt import Prompt
 from parley.ports import (
@@ -63,7 +63,7 @@ class Follow:
         account = who.account
         thread = await self.threads.thread(account, thread_id)
         if thread is None or thread.deleted or not who.sees(thread):
-            raise NotFound("no such thread")
+            raise NoSuchThread
         nonce = self.ids.new("sub")
         subscriber = Subscriber(connection.id, account, thread_id, who.user_id, nonce, known)
         await self.subscribers.subscribe(subscriber, self.clock.now(), who.expires_at)
@@ -72,7 +72,7 @@ class Follow:
             # It was taken away after the first look, by somebody who read the followers
             # before this one was among them.
             await self.subscribers.unsubscribe(connection.id, account, thread_id)
-            raise NotFound("no such thread")
+            raise NoSuchThread
         unfinished = await self._prompts(account, [turn.prompt_id for turn in head.open_turns])
         # A hundred waiting prompts can be more than a frame holds: the first ones go.
         states = _fitting(map(prompt_state, unfinished), FRAME_BYTES - ROOM_FOR_MESSAGES)
@@ -128,7 +128,7 @@ class Follow:
         who = connection.principal
         thread = await self.threads.thread(who.account, thread_id)
         if thread is None or thread.deleted or not who.sees(thread):
-            raise NotFound("no such thread")
+            raise NoSuchThread
         query = PromptQuery(
             who.account, None, thread_id=thread_id, descending=True, limit=JUST_FINISHED
         )

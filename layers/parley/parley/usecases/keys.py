@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from parley.core.access import ApiKey, KeyRole, Principal, checked_id, key_hash
-from parley.core.errors import Busy, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from parley.core.errors import (
+    Busy,
+    Forbidden,
+    Invalid,
+    NoSuchKey,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from parley.core.resource import Kind
 from parley.ports import (
     Clock,
@@ -156,12 +164,12 @@ class Keys:
         principal.require_admin()
         stored = {key.id: key for key in await self.keys.keys(principal.account)}
         if key_id not in stored:
-            raise NotFound("no such key")
+            raise NoSuchKey
         if stored[key_id].hash == principal.key_hash:
             raise Invalid("a key cannot revoke itself")
         revoked = await self.keys.revoke_key(principal.account, key_id, self.clock.now())
         if revoked is None:
-            raise NotFound("no such key")
+            raise NoSuchKey
         connections = await self.subscribers.connections_of_key(principal.account, revoked.hash)
         # Forgotten first: from then on nothing is posted to them, whether or not the
         # gateway can be told just now to close them.

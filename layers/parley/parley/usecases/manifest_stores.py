@@ -13,7 +13,7 @@ from parley.core.catalogue_manifests import (
     with_entry,
     without_entry,
 )
-from parley.core.errors import Conflict, Invalid, LabelTaken, TransitionRefused
+from parley.core.errors import Conflict, LabelTaken, TransitionRefused, WrongCursor
 from parley.core.manifest import STORED_AS_RESOURCE, Manifest, ManifestKind
 from parley.core.model import Catalogue
 from parley.core.resource import Resource
@@ -33,7 +33,7 @@ class ManifestStore(Protocol):
     async def page(
         self, principal: Principal, kind: ManifestKind, limit: int, after: str, /
     ) -> Page[Manifest]:
-        """Those of a kind; raises Invalid for a cursor of something else."""
+        """Those of a kind; raises WrongCursor for a cursor of something else."""
 
     def completed(self, before: Manifest | None, after: Manifest, /) -> Manifest:
         """What would be stored of a manifest, with what it leaves as it is."""
@@ -261,7 +261,7 @@ def _paged(items: Sequence[T], id_of: Callable[[T], str], limit: int, after: str
     if after:
         ids = [id_of(one) for one in items]
         if after not in ids:
-            raise Invalid("after: the cursor is not one of this list")
+            raise WrongCursor
         start = ids.index(after) + 1
     page = items[start : start + limit]
     more = len(items) > start + limit

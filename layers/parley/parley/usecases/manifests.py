@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parley.core.access import Principal
-from parley.core.errors import Busy, Conflict, Invalid, NotFound, TransitionRefused
+from parley.core.errors import Busy, Conflict, Invalid, NoSuchResource, TransitionRefused
 from parley.core.manifest import DEFAULTS, METADATA, Manifest, ManifestKind, differences, refused
 from parley.ports import Page
 from parley.usecases.catalogue import Models
@@ -185,7 +185,7 @@ class Manifests:
             only = (await self.list(principal, kind, 1, "")).items[0]
             found = only if name in {"", only.name, principal.account} else None
         if found is None:
-            raise NotFound(f"there is no {kind} {name}")
+            raise NoSuchResource(f"there is no {kind} {name}")
         return found
 
     async def delete(self, principal: Principal, kind: ManifestKind, name: str) -> Manifest:

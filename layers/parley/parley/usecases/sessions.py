@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from parley.core.access import Principal
-from parley.core.errors import Conflict, Invalid, NotFound
+from parley.core.errors import Conflict, NoSuchSession, NotFound, WrongCursor
 from parley.core.llm_client import LlmClient
 from parley.core.prompt import Prompt, Status
 from parley.core.session import (
@@ -49,7 +49,6 @@ UNANSWERED = tuple(status for status in Status if status is not Status.COMPLETED
 UNANSWERED_SHOWN = 100
 PURGE_PAGE = 50
 PURGE_SECONDS = 15.0
-UNKNOWN = "no such session"
 NO_TURN = 10**9
 CURSOR = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
@@ -122,7 +121,7 @@ class Sessions:
         """The session of a key; raises NotFound, Invalid."""
         known = await self._known(client, checked_session_key(key), messages)
         if known is None:
-            raise NotFound(UNKNOWN)
+            raise NoSuchSession
         return known
 
     async def _known(self, client: LlmClient, key: str, messages: bool) -> Session | None:
@@ -143,7 +142,7 @@ class Sessions:
         """Up to so many of the newest turns (before `after`); at most two reads, the messages
         and the states of prompts.
 
-        Raises Invalid for what is no cursor of an earlier page.
+        Raises WrongCursor for what is no cursor of an earlier page.
         """
         thread = session.thread
         newest = thread.next_turn - 1
@@ -208,7 +207,7 @@ class Sessions:
         if SESSION_ID.fullmatch(id_):
             thread = await self.threads.thread(principal.account, id_)
         if thread is None or thread.deleted or not thread.client:
-            raise NotFound(UNKNOWN)
+            raise NoSuchSession
         return thread
 
     async def unanswered(self, thread: Thread) -> tuple[Prompt, ...]:
@@ -307,10 +306,10 @@ def _cursor(oldest: Message) -> str:
 
 
 def _position(cursor: str) -> tuple[int, int]:
-    """What `_cursor` made; from the beginning for an empty one. Raises Invalid."""
+    """What `_cursor` made; from the beginning for an empty one. Raises WrongCursor."""
     if not cursor:
         return NO_TURN, 0
     if not CURSOR.fullmatch(cursor):
-        raise Invalid("after is no cursor of this call")
+        raise WrongCursor
     before, hidden = cursor.split(".")
     return int(before), int(hidden)

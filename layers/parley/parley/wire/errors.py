@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 
 from parley.core.errors import (
     Busy,
@@ -79,17 +79,22 @@ class Refusal:
     """The answer to a call that failed."""
 
     status: int
+    code: str
     text: str
     headers: dict[str, str] = field(default_factory=dict)
     errors: Sequence[str] = ()
 
     @property
     def body(self) -> dict[str, Any]:
-        """`error` is for people; `errors` are all of it, where there may be several."""
-        return {"error": self.text} | ({"errors": list(self.errors)} if self.errors else {})
+        """`error` is for people, `code` for programs; `errors` are all of it, if there are several.
+
+        The codes are the names of the errors' classes, so a class that is renamed breaks callers.
+        """
+        told = {"error": self.text, "code": self.code}
+        return told | ({"errors": list(self.errors)} if self.errors else {})
 
 
-INTERNAL = Refusal(500, "internal error")
+INTERNAL = Refusal(500, "internal_error", "internal error")
 
 
 def status_of(error: type[Exception]) -> int:
@@ -97,13 +102,18 @@ def status_of(error: type[Exception]) -> int:
     return next((STATUS[kind] for kind in error.__mro__ if kind in STATUS), INTERNAL.status)
 
 
+def code_of(error: type[ParleyError]) -> str:
+    """The code of an error's class."""
+    return to_snake(error.__name__)
+
+
 def refusal_of(error: Exception) -> Refusal:
     """What a caller is told of an error."""
     status = status_of(type(error))
-    if status == INTERNAL.status:
+    if status == INTERNAL.status or not isinstance(error, ParleyError):
         return INTERNAL
     problems = error.problems if isinstance(error, WrongManifests) else ()
-    return Refusal(status, str(error), _headers(error, status), problems)
+    return Refusal(status, code_of(type(error)), str(error), _headers(error, status), problems)
 
 
 def _headers(error: Exception, status: int) -> dict[str, str]:
@@ -126,9 +136,13 @@ def wrong_fields(problems: Sequence[Any]) -> Refusal:
         where, *fields = problem["loc"]
         path = ".".join(to_camel(field) if where == "path" else str(field) for field in fields)
         if not path:
-            return Refusal(400, "Invalid JSON")  # the body is missing: the contract's words
+            return _invalid("Invalid JSON")  # the body is missing: the contract's words
         lines.append(f"{path}: {expected(problem['type'], problem['msg'])}")
-    return Refusal(400, "; ".join(lines))
+    return _invalid("; ".join(lines))
+
+
+def _invalid(text: str) -> Refusal:
+    return Refusal(STATUS[Invalid], code_of(Invalid), text)
 
 
 def expected(kind: str, message: str) -> str:

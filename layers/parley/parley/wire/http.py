@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from parley.core.access import bare_key
 from parley.core.address import Address, What, is_local, locate
-from parley.core.errors import Forbidden, NotFound, TooLarge
+from parley.core.errors import Forbidden, NoSuchPath, TooLarge
 from parley.wire import (
     admin,
     chat_svc,
@@ -196,7 +196,7 @@ class Http:
 
         def work() -> Answer:
             if address.what is What.NOTHING:
-                raise NotFound("no such path")
+                raise NoSuchPath
             if request.method == "OPTIONS":
                 return _preflight()
             if is_page:
@@ -240,7 +240,7 @@ class Http:
             if_none_match=request.headers.get("if-none-match", ""),
         )
         if answer is None:
-            raise NotFound("no such path")
+            raise NoSuchPath
         return answer
 
     def _routed(self, request: Request, route: str, context: Any, endpoint: Endpoint) -> Answer:
@@ -319,7 +319,7 @@ def endpoint_of(method: str, path: str) -> Endpoint:
     """The endpoint that a call is for; raises NotFound, MethodNotAllowed."""
     here = {endpoint.method: endpoint for endpoint in endpoints_at(path)}
     if not here:
-        raise NotFound("no such path")
+        raise NoSuchPath
     if method not in here:
         raise MethodNotAllowed(", ".join(sorted({*here, "OPTIONS"})))
     return here[method]

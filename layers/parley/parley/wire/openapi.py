@@ -37,7 +37,8 @@ Json = dict[str, Any]
 
 ABOUT = (
     "Durable LLM prompts and chat. The key goes into `Authorization`, as `Bearer KEY`, `Token KEY` "
-    'or bare. Every refusal is `{"error": text}`. Unknown fields of a request are ignored.'
+    'or bare. Every refusal is `{"error": text, "code": word}`. Unknown fields of a request are '
+    "ignored."
 )
 TAGS = {
     "chat": (
@@ -79,14 +80,19 @@ ERROR_SCHEMA = {
     "title": "Error",
     "description": "A refusal.",
     "properties": {
-        "error": {"type": "string"},
+        "error": {"type": "string", "description": "For people."},
+        "code": {
+            "type": "string",
+            "description": "For programs: what kind of refusal it is, such as not_found or "
+            "no_such_thread. There are more, and new ones may come; the status says the rest.",
+        },
         "errors": {
             "type": "array",
             "items": {"type": "string"},
             "description": "Of manifests: every problem, with its document and path.",
         },
     },
-    "required": ["error"],
+    "required": ["error", "code"],
 }
 NAMED_HOST = {
     "url": "https://{name}.{account}.{apiDomain}",

@@ -7,10 +7,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from parley.core.address import ClientRef
-from parley.core.errors import Invalid, NotFound
+from parley.core.errors import Invalid, NoSuchLlmClient, NotFound
 from parley.core.prompt import Prompt
 from parley.core.thread import Thread
-from parley.usecases.clients import UNKNOWN
 from parley.wire.http_calls import Call, Endpoint
 from parley.wire.shapes import Nothing, Time, stamp
 from parley.wire.smarter.shapes import SnakeBody
@@ -150,7 +149,7 @@ async def _check_name(call: Call, name: str) -> None:
         return
     client = await call.api.chats.clients.find(ClientRef(call.principal.account, name))
     if client.name != name:
-        raise NotFound(UNKNOWN)  # found by its label in hosts, in which _ is -
+        raise NoSuchLlmClient  # found by its label in hosts, in which _ is -
 
 
 def session_shape(thread: Thread) -> SessionShape:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from parley.core.access import KeyRole, Principal, bare_key
 from parley.core.address import ACCOUNT, NAME, ClientRef
-from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
+from parley.core.errors import Forbidden, NoSuchLlmClient, NotFound, ParleyError, Unauthenticated
 from parley.core.events import Frame, error_frame, prompt_frame
 from parley.core.llm_client import LlmClient
 from parley.core.session import session_principal
 from parley.ports import UNKNOWN_CONNECTION, Connection, Post, Publisher
 from parley.usecases.cancel import Cancel
-from parley.usecases.clients import UNKNOWN, Clients
+from parley.usecases.clients import Clients
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate
 from parley.usecases.sessions import Sessions
@@ -62,7 +62,7 @@ class Socket:
             return principal
         ref = ClientRef(query.get("account", ""), query.get("llm_client", "").lower())
         if not ACCOUNT.fullmatch(ref.account) or not NAME.fullmatch(ref.name):
-            raise NotFound(UNKNOWN)
+            raise NoSuchLlmClient
         holder, client = await self._entered(ref, token)
         session = await self.sessions.require(client, session_key)
         who = session_principal(session.thread)
@@ -130,7 +130,8 @@ class Socket:
         except (NotFound, Forbidden) as error:
             raise Unauthenticated(str(error)) from None
         if client.number != opener.client_number:
-            raise Unauthenticated(UNKNOWN)  # its own was deleted: this one has its name only
+            # Its own was deleted: this one has its name only.
+            raise Unauthenticated(NoSuchLlmClient.text)
         return connection, opener
 
     async def _answer(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from parley.core.access import KeyRole, Principal, bare_key
 from parley.core.address import Address
-from parley.core.errors import Forbidden, NotFound, ParleyError, Unauthenticated
+from parley.core.errors import Forbidden, NoSuchLlmClient, ParleyError, Unauthenticated
 from parley.core.llm_client import LlmClient
 from parley.usecases.clients import is_of_another
 from parley.wire.http_calls import Api, ChatCall, Run
@@ -70,7 +70,7 @@ class Entrance:
         """
         self.client = self.run(self.api.chats.clients.find(self.address.ref))
         if not self.client.deployed:
-            raise NotFound("no such llm_client")
+            raise NoSuchLlmClient
         return self.client
 
     def cors(self) -> dict[str, str]:
