@@ -9,7 +9,7 @@
 | watcher's marker | the thread's | `s#~http` |
 | live text | the prompt's | `live` |
 
-A connection is the one thing that is looked up before its account is known. All of these
+A connection is looked up before its account is known, as API keys and hosts are. All of these
 expire, for a connection may end without anyone hearing of it.
 """
 

@@ -123,7 +123,7 @@ PLAIN = PlainRules()
 
 
 def fingerprint(new: NewPrompt) -> str:
-    """Identifies the content of a submission: every field but `sync` (and the id itself).
+    """Identifies the content of a submission: text, thread, model, template and retries.
 
     As it was submitted: a default that a later deployment changes is no other content.
     """

@@ -22,9 +22,10 @@ INFO = {
     "title": "Parley: following threads",
     "version": "1.0.0",
     "description": (
-        "JSON frames over a WebSocket. The handshake answers 401 for a wrong key and "
-        "429 when the account has too many connections. Receivers ignore fields and "
-        "types they do not know."
+        "JSON frames over a WebSocket. The handshake answers 400 for a malformed session key, "
+        "401 for a wrong key, 403 for one that may not follow this, 404 for a session or an "
+        "llm_client that is not there, 429 when the account has too many connections. "
+        "Receivers ignore fields and types they do not know."
     ),
     "license": {"name": "MIT"},
 }
