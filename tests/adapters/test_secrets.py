@@ -76,10 +76,6 @@ async def test_white_space_around_a_value_is_dropped(ssm, secrets):
     assert await secrets.secret(A, "openai") == "sk-a"
 
 
-async def test_an_empty_name_is_a_provider_without_a_key(secrets):
-    assert await secrets.secret(A, "") == ""
-
-
 @pytest.mark.parametrize("name", ["absent", "not a name!", "openai:7"])
 async def test_a_missing_secret_is_not_retried(ssm, secrets, name):
     put(ssm, f"/parley/dev/{A}/openai", "sk-a")

@@ -26,13 +26,11 @@ class ParameterStoreSecrets:
         self._cache: dict[str, tuple[float, str]] = {}
 
     async def secret(self, account: str, name: str) -> str:
-        """The value, without white space around it; empty for an empty name.
+        """The value, without white space around it.
 
         Raises ProviderFailed: `secret_missing` (not retryable) if it is not there,
         `secret_unavailable` (retryable) if the store cannot say.
         """
-        if not name:
-            return ""
         now = self._clock.monotonic()
         # Values that no call asks for again are not kept longer than the others.
         self._cache = {path: held for path, held in self._cache.items() if held[0] > now}

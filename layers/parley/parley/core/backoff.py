@@ -5,7 +5,6 @@ from parley.core.prompt import Prompt
 
 BACKOFF_STEPS = 10
 RETRY_AFTER_CAP_SECONDS = 15 * 60
-DEFAULT_MAX_RETRIES = 5
 MAX_RETRIES_CAP = 20
 
 

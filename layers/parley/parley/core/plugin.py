@@ -14,7 +14,6 @@ from parley.core.resource import Resource
 ALWAYS = "always"
 SEARCH_TERMS = "search_terms"
 LLM = "llm"
-DIRECTIVES = (ALWAYS, SEARCH_TERMS, LLM)
 
 TOOL_PREFIX = "smarter_plugin_"
 INQUIRY = "inquiry_type"
@@ -108,15 +107,6 @@ def selected(
     )
 
 
-def matches(term: str, text: str) -> bool:
-    """Whether a text has a term, whatever the case and the punctuation.
-
-    As a part of the text, or with all of its words apart from each other in the text.
-    Words in CamelCase are words: `MachineLearning` is `machine learning`.
-    """
-    return _Cleaned(text).has(term)
-
-
 class _Cleaned:
     """A text made ready to look for terms."""
 
@@ -125,6 +115,11 @@ class _Cleaned:
         self._words = {word for form in self._forms for word in form.split()}
 
     def has(self, term: str) -> bool:
+        """Whether the text has a term, whatever the case and the punctuation.
+
+        As a part of the text, or with all of its words apart from each other in the text.
+        Words in CamelCase are words: `MachineLearning` is `machine learning`.
+        """
         return any(self._has_form(form) for form in _forms(term) if form)
 
     def _has_form(self, form: str) -> bool:
