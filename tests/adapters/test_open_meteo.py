@@ -223,16 +223,17 @@ async def test_an_answer_is_kept_for_five_minutes(weather, stand_in, clock):
     assert len(await stand_in.calls("forecast")) == 3
 
 
-async def test_no_more_than_so_many_answers_are_kept(weather, stand_in, monkeypatch):
+async def test_no_more_than_so_many_answers_are_kept(make, stand_in, monkeypatch):
+    assert CACHED == 256
     monkeypatch.setattr(open_meteo, "CACHED", 2)
+    weather = make(stand_in.url)
     for name in ("Berlin", "Sydney", "Berlin", "Reykjavik"):
         await told(weather, name)
     assert len(await stand_in.calls("search")) == 3
-    await told(weather, "Berlin")
-    assert len(await stand_in.calls("search")) == 3
     await told(weather, "Sydney")
+    assert len(await stand_in.calls("search")) == 3
+    await told(weather, "Berlin")
     assert len(await stand_in.calls("search")) == 4
-    assert CACHED == 256
 
 
 async def test_an_error_is_not_kept(weather, stand_in):

@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from parley.usecases.remembered import Remembered
+from parley.core.remembered import Remembered
 
 
 class Clock:

@@ -8,8 +8,8 @@ from parley.adapters.memory import MemoryAccounts, MemoryResources
 from parley.core.errors import Invalid, ProviderFailed
 from parley.core.model import Catalogue, Model
 from parley.core.plugin import StaticPlugin, plugin_of
+from parley.core.remembered import AT_MOST
 from parley.core.resource import Kind, Resource
-from parley.usecases.remembered import AT_MOST
 from parley.usecases.setups import GUESS_CAP, PLUGINS_CAP, Setups
 
 ACCOUNT = "0000-0000-0001"

@@ -9,9 +9,8 @@ import asyncio
 import json
 import logging
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import httpx2
 
@@ -20,6 +19,7 @@ from parley.core.functions import Results, failed
 from parley.core.functions.spec import BadArguments, quoted
 from parley.core.functions.table import UNITS
 from parley.core.place import Place, best, in_words, parts_of
+from parley.core.remembered import Remembered
 from parley.ports import Clock
 
 GEOCODING_URL = "https://geocoding-api.open-meteo.com/v1/search"
@@ -59,7 +59,6 @@ IN_UNITS: Mapping[str, Mapping[str, str]] = {
 
 NO_LOCATION = "location must be the name of a place, as San Francisco, CA"
 
-T = TypeVar("T")
 
 # It tells every URL, and a place that somebody asked for is nothing for a log.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -83,8 +82,8 @@ class OpenMeteo:
         self._forecast_url = forecast_url
         self._loop: asyncio.AbstractEventLoop | None = None
         self._http: httpx2.AsyncClient | None = None
-        self._places: _Cache[list[Place]] = _Cache(clock)
-        self._hours: _Cache[Results] = _Cache(clock)
+        self._places = Remembered[str, list[Place]](CACHE_SECONDS, clock.monotonic, CACHED)
+        self._hours = Remembered[str, Results](CACHE_SECONDS, clock.monotonic, CACHED)
 
     async def forecast(self, arguments: Mapping[str, Any]) -> Results:
         """24 hours from now at `location`, in `unit`; an error as data.
@@ -132,7 +131,8 @@ class OpenMeteo:
         if not isinstance(results, list):
             raise _malformed()
         places = [place for result in results if (place := _place(result))]
-        return self._places.put(key, places)
+        self._places.put(key, places)
+        return places
 
     async def _forecast_at(self, place: Place, unit: str) -> Results:
         key = f"{place.latitude},{place.longitude},{unit}"
@@ -147,7 +147,9 @@ class OpenMeteo:
             **IN_UNITS[unit],
         }
         answer = await self._get(self._forecast_url, asked)
-        return self._hours.put(key, _hours(answer.get("hourly")))
+        hours = _hours(answer.get("hourly"))
+        self._hours.put(key, hours)
+        return hours
 
     async def _get(self, url: str, query: Mapping[str, str]) -> dict[str, Any]:
         """The JSON object at a URL. Tried again when the service was not reached or broke down."""
@@ -190,28 +192,6 @@ class OpenMeteo:
 
 class _BrokeDown(Unanswered):
     """A 5xx."""
-
-
-class _Cache(Generic[T]):
-    """The answers of the last 300 s, 256 of them at most, those unused longest leaving first."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._kept: OrderedDict[str, tuple[float, T]] = OrderedDict()
-
-    def get(self, key: str) -> T | None:
-        until, value = self._kept.get(key, (0.0, None))
-        if value is None or until <= self._clock.monotonic():
-            return None
-        self._kept.move_to_end(key)
-        return value
-
-    def put(self, key: str, value: T) -> T:
-        self._kept[key] = (self._clock.monotonic() + CACHE_SECONDS, value)
-        self._kept.move_to_end(key)
-        while len(self._kept) > CACHED:
-            self._kept.popitem(last=False)
-        return value
 
 
 def _asked(arguments: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from parley.adapters.aws import AwsCalls, client_config, error_code
 from parley.core.errors import Busy, Invalid, ProviderFailed, Unavailable
+from parley.core.remembered import Remembered
 from parley.ports import Clock
 
 CACHE_SECONDS = 60.0
@@ -15,15 +16,14 @@ MISSING = frozenset({"ParameterNotFound", "ParameterVersionNotFound", "Validatio
 class ParameterStoreSecrets:
     """Secrets of an account at `{prefix}/{account}/{name}`.
 
-    A value is used for at most 60 s after it was asked for, so a changed or deleted
+    A value is used for at most 60 s after it was read, so a changed or deleted
     secret takes effect within a minute.
     """
 
     def __init__(self, prefix: str, calls: AwsCalls, clock: Clock) -> None:
         self._prefix = prefix.rstrip("/")
         self._calls = calls
-        self._clock = clock
-        self._cache: dict[str, tuple[float, str]] = {}
+        self._remembered = Remembered[str, str](CACHE_SECONDS, clock.monotonic)
 
     async def secret(self, account: str, name: str) -> str:
         """The value, without white space around it.
@@ -31,14 +31,11 @@ class ParameterStoreSecrets:
         Raises ProviderFailed: `secret_missing` (not retryable) if it is not there,
         `secret_unavailable` (retryable) if the store cannot say.
         """
-        now = self._clock.monotonic()
-        # Values that no call asks for again are not kept longer than the others.
-        self._cache = {path: held for path, held in self._cache.items() if held[0] > now}
         path = f"{self._prefix}/{account}/{name}"
-        if path in self._cache:
-            return self._cache[path][1]
+        if (known := self._remembered.get(path)) is not None:
+            return known
         value = await self._fetch(path, name)
-        self._cache[path] = (now + CACHE_SECONDS, value)
+        self._remembered.put(path, value)
         return value
 
     async def _fetch(self, path: str, name: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 from parley.core.access import Principal
 from parley.core.errors import Busy, Invalid, TooLarge, TransitionRefused
 from parley.core.model import Catalogue, Model
+from parley.core.remembered import Remembered
 from parley.ports import CatalogueStore
-from parley.usecases.remembered import Remembered
 
 REMEMBER_SECONDS = 50
 CHANGE_TRIES = 5

@@ -8,9 +8,9 @@ from parley.core.address import ClientRef
 from parley.core.errors import Forbidden, NoSuchLlmClient, NotFound, Unauthenticated
 from parley.core.llm_client import LlmClient, client_of
 from parley.core.plugin import StaticPlugin, plugin_of
+from parley.core.remembered import Remembered
 from parley.core.resource import Kind, Resource
 from parley.ports import Page, ResourceStore
-from parley.usecases.remembered import Remembered
 
 # Short, for who changes a manifest wants to see what it does.
 REMEMBER_SECONDS = 5

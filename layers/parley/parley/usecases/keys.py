@@ -16,6 +16,7 @@ from parley.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from parley.core.remembered import Remembered
 from parley.core.resource import Kind
 from parley.ports import (
     Clock,
@@ -26,7 +27,6 @@ from parley.ports import (
     ResourceStore,
     SubscriberStore,
 )
-from parley.usecases.remembered import Remembered
 from parley.usecases.waiting import every
 
 # A revoked key is refused everywhere after at most this long.

@@ -9,10 +9,10 @@ from parley.core.errors import Invalid, ProviderFailed
 from parley.core.llm_client import LlmClient, client_of
 from parley.core.model import Catalogue, Model
 from parley.core.plugin import StaticPlugin, plugin_of
+from parley.core.remembered import Remembered
 from parley.core.resource import Kind, Resource
 from parley.core.thread import MODEL, PROVIDER
 from parley.ports import CatalogueStore, ResourceStore
-from parley.usecases.remembered import Remembered
 
 # Short, for who changes a manifest wants to see what it does.
 REMEMBER_SECONDS = 5
