@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ONLY_REQUIRED = {"six", "s3transfer"}
 LOADED_WHEN_ASKED = {"pyyaml"}
 # Import names that are not the distributions'.
 NAMES = {"dateutil": "python-dateutil", "dotenv": "python-dotenv"}
+MAKE = shutil.which("make")
 UV = ROOT / ".tools/uv/bin/uv"
 
 
@@ -54,6 +56,21 @@ def test_no_package_is_in_two_layers() -> None:
 
 def test_the_base_layer_holds_nothing_that_no_function_loads() -> None:
     assert in_layer("base") - ONLY_REQUIRED - LOADED_WHEN_ASKED <= loaded_by_functions()
+
+
+def test_our_layer_holds_the_package_without_the_stores_in_memory(tmp_path: Path) -> None:
+    """As `sam build` makes it; without the interpreter of a function nothing is compiled."""
+    assert MAKE is not None
+    source = ROOT / "layers/parley"
+    arguments = ["build-ParleyLayer", f"ARTIFACTS_DIR={tmp_path}", "PARLEY_RUNTIME=no-python"]
+    subprocess.run([MAKE, "-C", source, *arguments], check=True, capture_output=True)
+
+    packed = {str(path.relative_to(tmp_path / "python")) for path in tmp_path.rglob("*.py")}
+    ours = {str(path.relative_to(source)) for path in (source / "parley").rglob("*.py")}
+    left_out = ours - packed
+    assert packed <= ours
+    assert left_out
+    assert all(name.startswith("parley/adapters/memory") for name in left_out), left_out
 
 
 def test_no_start_waits_for_what_only_some_calls_need() -> None:
