@@ -10,7 +10,7 @@ _SLOW = "the provider took too long"
 _BROKEN = "the provider's answer broke off"
 
 TOLD: dict[str, str] = {
-    "rate_limited": "the provider is asked too much just now",
+    "rate_limited": "the provider is receiving too many requests right now",
     "connect": _UNREACHED,
     "server_error": _UNREACHED,
     "conflict": _UNREACHED,

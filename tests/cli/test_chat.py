@@ -116,7 +116,7 @@ def test_an_answer_that_was_given_up_ends_with_1(run: Run, api: FakeApi):
     result = say(run, "Hello")
     assert (result.exit_code, result.stdout) == (1, "")
     said = " ".join(result.stderr.split())
-    assert "the provider is asked too much just now (rate_limited)" in said
+    assert "the provider is receiving too many requests right now (rate_limited)" in said
     assert "parley prompts show chat_1" in said
 
 

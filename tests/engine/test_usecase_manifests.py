@@ -161,7 +161,7 @@ async def test_a_dry_run_says_the_same_and_writes_nothing(world: Described) -> N
 async def test_nothing_is_written_if_one_document_is_wrong(world: Described) -> None:
     text = await world.problem(plugin(), client(plugins=["courses", "none"]))
     assert text == (
-        "spec.plugins.1: there is no Plugin none; apply it first, or before in the same call"
+        "spec.plugins.1: there is no Plugin none; apply it first, or earlier in the same call"
     )
     assert world.resources.stored == {}
     with pytest.raises(Invalid, match=r"^second: spec\.plugins\.0: there is no Plugin x"):

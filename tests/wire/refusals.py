@@ -94,8 +94,8 @@ def fill(client: Client) -> None:
 ID_RULE = "must match [A-Za-z0-9_.:-]{1,128}"
 PATTERN = "must match pattern '^[A-Za-z0-9_.:-]{1,128}$'"
 FILTERS = (
-    "query.filters: supported are filters on one of id, threadId, status, modelId "
-    "with equals or isInList"
+    "query.filters: only filters on one of id, threadId, status, modelId "
+    "with equals or isInList are supported"
 )
 PUBLIC = "baseUrl must name a public host"
 
@@ -374,7 +374,7 @@ QUERIES = [
     Refusal(
         "another order",
         400,
-        "query.orderBys: supported is createdAt, ascending or descending",
+        "query.orderBys: only createdAt, ascending or descending, is supported",
         path=LIST,
         body=query(orderBys=[{"field": "status"}]),
     ),
@@ -531,7 +531,7 @@ MODELS = [
     Refusal(
         "a model twice",
         400,
-        "models: every id may be there once",
+        "models: ids must be unique",
         body={"models": model()["models"] * 2},
     ),
     Refusal(

@@ -74,7 +74,7 @@ def test_one_model_may_be_the_default(client: Client) -> None:
     reply = put(client, MODEL, {**MODEL, "id": "other"})
     assert (reply.status, reply.json) == (
         400,
-        {"error": "models: one may be the default", "code": "invalid"},
+        {"error": "models: only one may be the default", "code": "invalid"},
     )
 
 

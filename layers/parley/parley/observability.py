@@ -41,7 +41,7 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 class Crashed(Exception):
-    """Stands for an error that nobody foresaw, by the name of its type."""
+    """Stands for an unexpected error, by the name of its type."""
 
 
 def observed(handler: Handler) -> Handler:
@@ -68,7 +68,7 @@ def observed(handler: Handler) -> Handler:
 
 
 def unexpected(error: BaseException, message: str, **keys: object) -> None:
-    """Log an error that nobody foresaw, without its words."""
+    """Log an unexpected error, without its words."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     logger.error(message, extra={"error": type(error).__name__, "place": place, **keys})

@@ -274,7 +274,7 @@ def abandon(
     )
 
 
-LOST_DETAIL = "the runner was lost during this attempt, as often as may be"
+LOST_DETAIL = "the runner was lost during this attempt, for the last time allowed"
 
 
 def give_up(prompt: Prompt, now: int) -> Prompt:

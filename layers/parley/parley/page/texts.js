@@ -34,7 +34,7 @@ const SET_UP = "The assistant is not set up correctly. Please tell whoever runs 
 
 // The words of the server for the same: over the socket it tells the code only.
 const CODES = {
-  rate_limited: "The assistant is asked too much just now. Please try again in a minute.",
+  rate_limited: "The assistant is receiving too many requests right now. Please try again in a minute.",
   connect: AGAIN_LATER,
   server_error: AGAIN_LATER,
   unavailable: AGAIN_LATER,

@@ -52,7 +52,7 @@ RENEW_AGAIN_SECONDS = 0.5
 # The rounds of a turn are written in one transaction of 4 MB at most, each an item.
 RESULTS_BYTES = 96 * 1024
 UNKNOWN_TOOL = "there is no such tool"
-UNFORESEEN = "an error that nobody foresaw, while the provider answered"
+UNFORESEEN = "an unexpected error while the provider answered"
 NO_ANSWER = "the model asked for tools that it was not offered, and said nothing"
 
 
@@ -304,7 +304,7 @@ class Attempt:
         raise ProviderFailed("cut", "the stream ended without a finish reason", retryable=True)
 
     async def _events(self, request: ProviderRequest) -> AsyncGenerator[TextDelta | Finished, None]:
-        """What the provider says. Raises ProviderFailed, also for what nobody foresaw.
+        """What the provider says. Raises ProviderFailed, also for an unexpected error.
 
         Left to itself, such an error would end the runner's work on the prompt: its followers
         would wait for the lease to run out, and its attempts count as killed runners.

@@ -184,7 +184,7 @@ class Keys:
 
 def _check_role(role: KeyRole, client: str) -> None:
     if (role is KeyRole.CLIENT) != bool(client):
-        raise Invalid("llmClient is for keys of the role client, which need one")
+        raise Invalid("llmClient must be given for the role client, and only then")
     if client and not CLIENT_NAME.fullmatch(client):
         raise Invalid(
             "llmClient is the name of an llm_client: letters, digits, _ and -, at most 63"

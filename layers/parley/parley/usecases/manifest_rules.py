@@ -48,7 +48,7 @@ class Draft:
         """The problem of naming something that is not there; none if it is."""
         if await self.find(kind, name):
             return []
-        return [f"{path}: there is no {kind} {name}; apply it first, or before in the same call"]
+        return [f"{path}: there is no {kind} {name}; apply it first, or earlier in the same call"]
 
     async def problems(self, before: Manifest | None, after: Manifest) -> list[str]:
         """What is wrong with a manifest in this account; each with its path."""

@@ -20,7 +20,7 @@ class ToolObserver(Protocol):
     """Receives what operators should hear of tools."""
 
     def tool_broke(self, name: str, error: Exception) -> None:
-        """A tool of ours failed for a reason nobody foresaw; the model is told that it did."""
+        """A tool of ours failed for an unexpected reason; the model is told that it did."""
 
 
 class Observer(Protocol):
@@ -42,7 +42,7 @@ class Observer(Protocol):
         """A prompt was given up."""
 
     def provider_broke(self, prompt: Prompt, error: Exception) -> None:
-        """A provider's call failed for a reason nobody foresaw; it is tried again."""
+        """A provider's call failed for an unexpected reason; it is tried again."""
 
     def delivery_failed(self, prompt: Prompt, error: BaseException) -> None:
-        """Followers of an attempt could not be served, for a reason nobody foresaw."""
+        """Followers of an attempt could not be served, for an unexpected reason."""

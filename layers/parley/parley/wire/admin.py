@@ -208,9 +208,9 @@ async def put_models(call: Call, body: PutModels) -> ModelList:
     local = call.api.local_providers
     models = tuple(model.model(local_providers=local) for model in body.models)
     if len({model.id for model in models}) < len(models):
-        raise Invalid("models: every id may be there once")
+        raise Invalid("models: ids must be unique")
     if sum(model.default for model in models) > 1:
-        raise Invalid("models: one may be the default")
+        raise Invalid("models: only one may be the default")
     catalogue = Catalogue(models)
     await call.api.models.replace(call.principal, catalogue)
     return _catalogue(catalogue)

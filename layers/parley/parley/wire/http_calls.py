@@ -58,7 +58,7 @@ class HttpObserver(Protocol):
         """A call was answered."""
 
     def failed(self, error: Exception) -> None:
-        """A call ended in an error that nobody expected. Only its type may be told (I9)."""
+        """A call ended in an unexpected error. Only its type may be told (I9)."""
 
 
 @dataclass(frozen=True, slots=True)

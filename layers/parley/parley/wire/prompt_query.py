@@ -23,7 +23,9 @@ COUNT_CAP = 1000
 VALUES_CAP = 100
 DEFAULT_STATUSES = (Status.RUNNING, Status.SCHEDULED)
 FIELDS = ("id", "threadId", "status", "modelId")
-SUPPORTED = "supported are filters on one of id, threadId, status, modelId with equals or isInList"
+SUPPORTED = (
+    "only filters on one of id, threadId, status, modelId with equals or isInList are supported"
+)
 
 
 class Filter(Body):
@@ -162,7 +164,7 @@ def _descending(order_bys: Sequence[OrderBy]) -> bool:
     order = order_bys[0]
     odd = order.randomize or order.sorting_type == "random"
     if len(order_bys) > 1 or order.field != "createdAt" or odd:
-        raise Invalid("query.orderBys: supported is createdAt, ascending or descending")
+        raise Invalid("query.orderBys: only createdAt, ascending or descending, is supported")
     return bool(order.desc)
 
 

@@ -6,7 +6,7 @@ from parley.core.prompt import Prompt, Status
 from parley.core.thread import ToolCall
 
 STILL_WORKING = (
-    "This answer takes longer than usual. It goes on without you: "
+    "This answer is taking longer than usual and will keep running: "
     "come back in a moment, or reload, to see it."
 )
 TRYING_AGAIN = "I am trying again."
@@ -18,7 +18,9 @@ TOO_MANY_OPEN = (
 OTHERWISE = "Something went wrong on the way to your answer. Please try again."
 
 _AGAIN_LATER = "The assistant could not be reached. Please try again in a moment."
-_BUSY_MODEL = "The assistant is asked too much just now. Please try again in a minute."
+_BUSY_MODEL = (
+    "The assistant is receiving too many requests right now. Please try again in a minute."
+)
 _TOO_SLOW = "The assistant took too long to answer. Please try again."
 _BROKEN_OFF = "The assistant's answer broke off. Please try again."
 _SET_UP = "The assistant is not set up correctly. Please tell whoever runs this page."
