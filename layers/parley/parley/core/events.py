@@ -17,7 +17,7 @@ from parley.core.thread import Message, Role, ToolCall, replaced_turn
 FRAME_BYTES = 32 * 1024
 DELTA_BYTES = 30 * 1024
 QUOTES = 2  # around a text in JSON
-# How much of a call's arguments those are told who look on, in bytes.
+# How many bytes of a call's arguments followers see.
 ARGUMENTS_TOLD = 2048
 
 Frame = dict[str, Any]

@@ -81,8 +81,8 @@ class Catalogue:
         return Model(f"{provider}/{name}", entry.base_url, name, secret=entry.secret)
 
     def named(self, provider: str, model: Model) -> tuple[str, str]:
-        """Provider and model as people may be told: a named provider's model by its name there,
-        any other one by its id here, as that of whichever provider has its endpoint.
+        """Names to show: for a named provider its own model name; otherwise our model id and
+        the provider with that base URL.
         """
         if provider:
             return provider, model.provider_model

@@ -12,7 +12,7 @@ from parley.core.remembered import Remembered
 from parley.core.resource import Kind, Resource
 from parley.ports import Page, ResourceStore
 
-# Short, for who changes a manifest wants to see what it does.
+# Short, so that whoever changes a manifest soon sees the effect.
 REMEMBER_SECONDS = 5
 ANOTHERS = "this key is for another llm_client"
 

@@ -34,7 +34,7 @@ from parley.usecases.waiting import poll
 
 # All addresses of a minute are counted in one item, of which each turn bills the whole: in so
 # many groups it stays below 8 KB, whatever comes. Two networks may share a group, and so a
-# bound, for a minute; who would fill other people's groups fills the llm_client's bound first.
+# bound, for a minute; whoever tries to fill other people's groups hits the llm_client's first.
 ADDRESS_GROUPS = 1024
 
 

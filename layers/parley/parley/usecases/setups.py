@@ -14,7 +14,7 @@ from parley.core.resource import Kind, Resource
 from parley.core.thread import MODEL, PROVIDER
 from parley.ports import CatalogueStore, ResourceStore
 
-# Short, for who changes a manifest wants to see what it does.
+# Short, so that whoever changes a manifest soon sees the effect.
 REMEMBER_SECONDS = 5
 NAMES_SECONDS = 3600
 PLUGINS_CAP = 100
