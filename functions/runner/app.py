@@ -5,6 +5,7 @@ from typing import Any
 
 from parley.adapters.sqs import parse_wake_up
 from parley.assembly_runner import runner_engine
+from parley.core.backoff import receive_pause
 from parley.core.errors import Busy, TransitionRefused, Unavailable
 from parley.kept_loop import KeptLoop
 from parley.observability import logger, observed, unexpected
@@ -13,8 +14,6 @@ from parley.usecases.run import Again, Done, Result
 
 # Attempts end themselves so long before Lambda would end them, to write how they ended.
 RESERVE_SECONDS = 20
-SOON_SECONDS = 5
-LATEST_SECONDS = 900
 
 engine = runner_engine(read(RunnerSettings))
 loop = KeptLoop()
@@ -62,13 +61,4 @@ async def look(record: dict[str, Any], deadline: float, alone: bool) -> Result:
         return await engine.run(wake_up, alone=alone, deadline=deadline)
     except (TransitionRefused, Busy, Unavailable) as error:
         logger.warning("trying later", extra={"error": type(error).__name__})
-        return Again(pause(int(record["attributes"]["ApproximateReceiveCount"])))
-
-
-def pause(receives: int) -> int:
-    """Seconds until a message is tried again: twice as long each time.
-
-    The queue gives a message up after 50 receives: with a steady pause, some minutes of
-    throttling would move a whole backlog of healthy wake-ups to the dead letters.
-    """
-    return int(min(SOON_SECONDS * 2 ** min(receives - 1, 10), LATEST_SECONDS))
+        return Again(receive_pause(int(record["attributes"]["ApproximateReceiveCount"])))

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from parley.adapters import open_meteo
 from parley.adapters.open_meteo import CACHE_SECONDS, CACHED, PAUSES, RESPONSE_BYTES, OpenMeteo
-from parley.usecases.tools import Weather
+from parley.ports import Weather
 
 from local.devmodel import weather as stand_in_weather
 from local.devmodel.server import application, serving

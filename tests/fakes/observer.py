@@ -1,7 +1,6 @@
 """Observers for tests."""
 
 from parley.core.prompt import OpenTurn, Prompt
-from parley.usecases.attempt import Attempt
 from parley.usecases.verdicts import Verdict
 
 
@@ -21,7 +20,7 @@ class Silent:
     def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
         pass
 
-    def attempted(self, prompt: Prompt, attempt: Attempt, verdict: Verdict, now: int) -> None:
+    def attempted(self, prompt: Prompt, verdict: Verdict, first_token_at: int, now: int) -> None:
         pass
 
     def completed(self, prompt: Prompt) -> None:

@@ -1,8 +1,6 @@
 """What is told of prompts and errors."""
 
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from parley.core.prompt import Attempt, OpenTurn, Outcome, Prompt, Status
@@ -83,9 +81,8 @@ def test_of_rounds_of_tool_calls_only_numbers_are_told(told: Told) -> None:
         for outcome in ("ok", "failed", "failed")
     )
     rounds = (Round(1, "the-text", calls), Round(2, "", calls[:1]))
-    attempt: Any = SimpleNamespace(first_token_at=0)
-    PromptsObserver().attempted(PROMPT, attempt, Answered("x", "stop", None, rounds), NOW)
-    PromptsObserver().attempted(PROMPT, attempt, Answered("x", "stop", None), NOW)
+    PromptsObserver().attempted(PROMPT, Answered("x", "stop", None, rounds), 0, NOW)
+    PromptsObserver().attempted(PROMPT, Answered("x", "stop", None), 0, NOW)
 
     with_tools, without = told.said("attempted")
     counts = ("tool_rounds", "tool_calls", "tool_calls_failed")

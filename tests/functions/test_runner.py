@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from parley.assembly_runner import Runner
+from parley.core.backoff import receive_pause
 from parley.core.errors import Busy, TransitionRefused, Unavailable
 from parley.core.model import Catalogue
 from parley.core.prompt import Usage
@@ -167,7 +168,7 @@ def test_a_dead_letter_redriven_in_the_console_is_a_harmless_wake_up(stage: Stag
 
 @pytest.mark.parametrize(("receives", "seconds"), [(1, 5), (2, 10), (5, 80), (9, 900), (49, 900)])
 def test_what_stays_contended_is_tried_ever_later(receives: int, seconds: int) -> None:
-    assert app.pause(receives) == seconds
+    assert receive_pause(receives) == seconds
 
 
 def test_an_attempt_ends_itself_before_lambda_does(stage: Stage) -> None:

@@ -23,7 +23,6 @@ from parley.core.prompt import OpenTurn, Outcome, Prompt
 from parley.usecases import verdicts
 
 if TYPE_CHECKING:
-    from parley.usecases.attempt import Attempt
     from parley.wire.http_calls import CallRecord
 
 # One per stack, or two stacks of an AWS account would add up to one set of figures.
@@ -123,14 +122,14 @@ class PromptsObserver:
         logger.info("claimed", extra=_keys(prompt) | {"queue_delay_ms": delay})
 
     def attempted(
-        self, prompt: Prompt, attempt: "Attempt", verdict: verdicts.Verdict, now: int
+        self, prompt: Prompt, verdict: verdicts.Verdict, first_token_at: int, now: int
     ) -> None:
         keys = _keys(prompt) | {
             "verdict": type(verdict).__name__,
             "duration_ms": now - prompt.last_run,
         }
-        if attempt.first_token_at:
-            first = attempt.first_token_at - prompt.last_run
+        if first_token_at:
+            first = first_token_at - prompt.last_run
             metrics.add_metric("TimeToFirstToken", MetricUnit.Milliseconds, first)
             keys["first_token_ms"] = first
         if isinstance(verdict, verdicts.Failed):

@@ -69,7 +69,7 @@ class Unanswered(Exception):
 
 
 class OpenMeteo:
-    """`usecases.tools.Weather`.
+    """`ports.Weather`.
 
     Connections belong to the event loop that made them. Redirects are not followed.
     """

@@ -6,11 +6,22 @@ from parley.core.prompt import Prompt
 BACKOFF_STEPS = 10
 RETRY_AFTER_CAP_SECONDS = 15 * 60
 MAX_RETRIES_CAP = 20
+SOON_SECONDS = 5
+LATEST_SECONDS = 900
 
 
 def backoff_ms(base_seconds: float, attempt: int) -> int:
     """The wait after failed attempt `attempt` (from 1): base * 2^(min(n, 10) - 1)."""
     return int(base_seconds * 1000 * 2 ** (min(max(attempt, 1), BACKOFF_STEPS) - 1))
+
+
+def receive_pause(receives: int) -> int:
+    """Seconds until a wake-up that met an outage is shown again: twice as long each time.
+
+    The queue gives a message up after 50 receives: with a steady pause, some minutes of
+    throttling would move a whole backlog of healthy wake-ups to the dead letters.
+    """
+    return int(min(SOON_SECONDS * 2 ** min(receives - 1, 10), LATEST_SECONDS))
 
 
 def next_attempt_at(

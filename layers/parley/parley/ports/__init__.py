@@ -30,6 +30,7 @@ from parley.ports.provider import (
     Tool,
     ToolResult,
     Tools,
+    Weather,
 )
 from parley.ports.queues import DeadLetter, DeadLetters, Receipts, WakeUp, WakeUps
 from parley.ports.system import Clock, Ids
@@ -75,4 +76,5 @@ __all__ = [
     "TurnCounts",
     "WakeUp",
     "WakeUps",
+    "Weather",
 ]

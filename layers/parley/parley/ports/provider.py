@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from parley.core.functions.spec import Results
 from parley.core.model import Model
 from parley.core.plugin import StaticPlugin
 from parley.core.prompt import Usage
@@ -94,6 +95,13 @@ class ToolResult:
 
     text: str
     failed: bool = False
+
+
+class Weather(Protocol):
+    """The weather of the world."""
+
+    async def forecast(self, arguments: Mapping[str, Any]) -> Results:
+        """The answer of `get_current_weather`; raises nothing, an error is data."""
 
 
 class Tools(Protocol):

@@ -1,12 +1,9 @@
 """What the use cases tell about themselves. Never text, never a provider's words (I9)."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from parley.core.prompt import OpenTurn, Prompt
-
-if TYPE_CHECKING:
-    from parley.usecases.attempt import Attempt
-    from parley.usecases.verdicts import Verdict
+from parley.usecases.verdicts import Verdict
 
 
 class TurnObserver(Protocol):
@@ -29,8 +26,8 @@ class Observer(Protocol):
     def claimed(self, prompt: Prompt, turn: OpenTurn, now: int) -> None:
         """An attempt started; `turn` is as it was before."""
 
-    def attempted(self, prompt: Prompt, attempt: "Attempt", verdict: "Verdict", now: int) -> None:
-        """An attempt came to a verdict, nothing is written yet."""
+    def attempted(self, prompt: Prompt, verdict: Verdict, first_token_at: int, now: int) -> None:
+        """An attempt came to a verdict, nothing is written yet. 0: it had no token."""
 
     def completed(self, prompt: Prompt) -> None:
         """A prompt was completed."""

@@ -84,7 +84,8 @@ class Run:
         attempt = Attempt(prompt, self.ports, self.observer, lease_end, deadline)
         try:
             verdict = await attempt.run()
-            self.observer.attempted(prompt, attempt, verdict, self.ports.clock.now())
+            now = self.ports.clock.now()
+            self.observer.attempted(prompt, verdict, attempt.first_token_at, now)
             return await self._conclude(attempt, verdict)
         except (LeaseOver, TransitionRefused):
             # The lease went to another attempt, the prompt was evicted, or this very

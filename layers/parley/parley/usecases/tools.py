@@ -6,12 +6,12 @@ Nothing that goes wrong ends a turn. The model is told, as data, and makes the b
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from parley.core.functions import Results, calculator, date_calculator, failed
 from parley.core.functions.spec import quoted
 from parley.core.plugin import INQUIRY, RESULT_BYTES, StaticPlugin, knows, lookup
-from parley.ports import Clock, ToolResult
+from parley.ports import Clock, ToolResult, Weather
 from parley.usecases.observing import ToolObserver
 from parley.usecases.waiting import within
 
@@ -19,13 +19,6 @@ CALL_SECONDS = 20.0
 ARGUMENTS_CHARACTERS = 64 * 1024
 
 Arguments = Mapping[str, Any]
-
-
-class Weather(Protocol):
-    """The weather of the world."""
-
-    async def forecast(self, arguments: Arguments) -> Results:
-        """The answer of `get_current_weather`; raises nothing, an error is data."""
 
 
 @dataclass(frozen=True)

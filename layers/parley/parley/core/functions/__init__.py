@@ -3,7 +3,7 @@
 `FUNCTIONS` describes them all. `calculator` and `date_calculator` are here, pure and bounded:
 no argument makes them take more than milliseconds, and what goes wrong is a result,
 `[{"error": text}]`, so that the model is told. `get_current_weather` needs the network: it is
-described here and done by `usecases.tools.Weather`.
+described here and done by `ports.Weather`.
 """
 
 from parley.core.functions.calculator import calculator
