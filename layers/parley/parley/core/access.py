@@ -33,9 +33,9 @@ class ApiKey:
     """A stored key: its hash, never the key.
 
     `client` is the llm_client of a client's key, `client_number` its number, or 0 if there
-    was none yet: a later llm_client of the same name does not match. `expires_at` (seconds, 0 for never) is of
-    the short-lived ones that pages get, and `made_by` the hash of the key that made such a
-    one: it is good for as long as that is.
+    was none yet: a later llm_client of the same name does not match. `expires_at` (seconds,
+    0 for never) is of the short-lived ones that pages get, and `made_by` the hash of the key
+    that made such a one: it is good for as long as that is.
     """
 
     account: str
