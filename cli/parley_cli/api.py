@@ -11,7 +11,7 @@ import httpx
 
 from parley_cli.config import Target
 from parley_cli.errors import CliError, NotAuthenticated, NotFound, Refused, Unreachable
-from parley_cli.wayout import refused_key, unreached, with_way_out
+from parley_cli.wayout import absent, refused_key, unreached, with_way_out
 
 Json = dict[str, Any]
 
@@ -131,7 +131,7 @@ class Api:
         """The thread; the API answers 200 also for one that is not there."""
         answer = self._call("GET", f"/chat-svc/thread/{_id(thread_id)}")
         if not answer.get("exists") or not isinstance(answer.get("thread"), dict):
-            raise NotFound(with_way_out("no such thread"))
+            raise NotFound(with_way_out("no such thread", "no_such_thread"))
         thread: Json = answer["thread"]
         return thread
 
@@ -180,7 +180,14 @@ class Api:
     def of_kind(self, verb: str, kind: str, params: dict[str, str] | None = None) -> Json:
         """A call of the command line's own API on a kind; `params` names what is meant."""
         path = f"{CLI}/{verb}/{_id(kind)}/"
-        return self._call("POST", path, params=params, repeatable=verb != "delete")
+        try:
+            return self._call("POST", path, params=params, repeatable=verb != "delete")
+        except NotFound as error:
+            if error.refusal != "no_such_resource":
+                raise
+            told = NotFound(absent(str(error), kind))
+            told.refusal = error.refusal
+            raise told from None
 
     # --- chat
 
@@ -269,9 +276,10 @@ def _answer(response: httpx.Response, target: Target) -> Json:
             raise Refused(f"{target.api} answered something that is no JSON object: is it the API?")
         return body
     status = response.status_code
-    words = _refusal(response)
-    error = error_of(status)(refused_key(words, target) if status == 401 else with_way_out(words))
-    error.status, error.parts = status, _parts(response)
+    words, refusal = _refusal(response), str((_body(response) or {}).get("code") or "")
+    told = refused_key(words, target) if status == 401 else with_way_out(words, refusal)
+    error = error_of(status)(told)
+    error.status, error.refusal, error.parts = status, refusal, _parts(response)
     raise error
 
 

@@ -20,6 +20,7 @@ class CliError(Exception):
 
     code = REFUSED
     status = 0  # of the HTTP answer that it stands for
+    refusal = ""  # what the API calls it: the `code` in the body of that answer
     parts: tuple[str, ...] = ()  # what the API named one by one; its text has them, too
 
     def __init__(self, text: str, problems: Sequence[str] = ()) -> None:

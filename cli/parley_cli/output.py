@@ -85,10 +85,14 @@ class Output:
         if not self.json:
             self.err.print(Text(harmless(text), style), soft_wrap=True)
 
-    def error(self, text: str, problems: Sequence[str] = ()) -> None:
-        """Why the command failed; the problems that the text sums up come before it."""
+    def error(self, text: str, problems: Sequence[str] = (), refusal: str = "") -> None:
+        """Why the command failed; the problems that the text sums up come before it.
+
+        `refusal` is what the API calls it, if it was the API that refused.
+        """
         if self.json:
             told: dict[str, Any] = {"error": "\n".join([*problems, text])}
+            told |= {"code": refusal} if refusal else {}
             told |= {"problems": list(problems)} if problems else {}
             sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
             return

@@ -34,7 +34,7 @@ class ParleyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except CliError as error:
-            output.error(str(error), error.problems)
+            output.error(str(error), error.problems, error.refusal)
             raise typer.Exit(error.code) from None
         except typer.TyperException as error:
             # Typer shows a refused option well for people; programs get the object.

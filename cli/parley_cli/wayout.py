@@ -5,28 +5,30 @@ from urllib.parse import urlsplit
 
 from parley_cli.config import ENVIRONMENT, LOOPBACK, Target
 
-# By the API's own words, where these are all there is of it.
+# By what the API calls a refusal.
 WAYS: dict[str, str] = {
-    "no such prompt": "`parley prompts list --all` lists those there are",
-    "no such thread": "`parley threads list` lists those there are",
-    "no such session": "`parley sessions list` lists those there are",
-    "no such llm_client": "`parley get llmclients` lists what there is",
-    "no such key": "`parley keys list` lists those there are",
-    "unknown modelId": "`parley models list` lists the catalogue",
-    "the cursor is not one of this list": "--after takes what the same list said after `more:`",
-    "this call needs an admin key": "`parley status` says whose key it is",
-    "no such path": "is that the address of the API?",
+    "no_such_prompt": "`parley prompts list --all` lists those there are",
+    "no_such_thread": "`parley threads list` lists those there are",
+    "no_such_session": "`parley sessions list` lists those there are",
+    "no_such_llm_client": "`parley get llmclients` lists what there is",
+    "no_such_key": "`parley keys list` lists those there are",
+    "unknown_model": "`parley models list` lists the catalogue",
+    "wrong_cursor": "--after takes what the same list said after `more:`",
+    "admin_needed": "`parley status` says whose key it is",
+    "no_such_path": "is that the address of the API?",
 }
-ABSENT = re.compile(r"there is no (\w+) \S+")
 ERRNO = re.compile(r"^\[Errno -?[0-9]+\] ")
 
 
-def with_way_out(words: str) -> str:
-    """The API's words, and the command that helps on, if there is one."""
-    way = WAYS.get(words, "")
-    if absent := ABSENT.fullmatch(words):
-        way = f"`parley get {absent[1]}` lists what there is"
+def with_way_out(words: str, refusal: str) -> str:
+    """The API's words for a refusal, and the command that helps on, if there is one."""
+    way = WAYS.get(refusal, "")
     return f"{words}; {way}" if way else words
+
+
+def absent(words: str, kind: str) -> str:
+    """The API's words for what is not there of a kind, and the command that lists what is."""
+    return f"{words}; `parley get {kind}` lists what there is"
 
 
 def refused_key(words: str, target: Target) -> str:

@@ -6,6 +6,15 @@ from collections.abc import Callable
 from typing import Self
 
 from aiohttp import web
+from parley.core.errors import ParleyError
+from parley.wire.errors import refusal_of
+
+
+def refused(error: ParleyError) -> web.Response:
+    """The answer to a call that fails, as the API gives it, but without a pause."""
+    told = refusal_of(error)
+    headers = {"Retry-After": "0"} if told.status == 503 else {}
+    return web.json_response(told.body, status=told.status, headers=headers)
 
 
 class Served:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSMsgType, web
+from parley.core import errors
 from parley.wire.admin import CreateKey, PutModels, RedriveBody
 from parley.wire.chat_svc import PageBody
 from parley.wire.frames import client_frame
@@ -21,6 +22,7 @@ from parley.wire.prompt_svc import AddPrompt
 
 from tests.cli.chatting import FakeChat
 from tests.cli.scripted import ENDED, STARTED, TERMINAL, Prompt, called, checked
+from tests.cli.served import refused
 
 ADMIN_KEY, USER_KEY = "a" * 64, "b" * 64
 
@@ -212,20 +214,19 @@ class FakeApi:
         self.calls.append((request.method, request.path_qs, body))
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if key not in {ADMIN_KEY, USER_KEY}:
-            return refused(401, "the key is unknown or revoked")
+            return refused(errors.Unauthenticated("the key is unknown or revoked"))
         admin = request.path.split("/")[1] in {"keys", "dlq"} or request.method == "PUT"
         if admin and key != ADMIN_KEY:
-            return refused(403, "this call needs an admin key")
+            return refused(errors.AdminNeeded())
         if self.busy:
             self.busy -= 1
-            return refused(503, "the service is busy, try again")
+            return refused(errors.Busy("the service is busy, try again"))
         try:
             answer = await handler(request, body)
         except KeyError:
-            return refused(404, "no such prompt")
-        return (
-            refused(403, "this key may only chat") if answer is None else web.json_response(answer)
-        )
+            return refused(errors.NoSuchPrompt())
+        kept = errors.Forbidden("this key may only chat")
+        return refused(kept) if answer is None else web.json_response(answer)
 
     async def add(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
         AddPrompt.model_validate(body)
@@ -396,8 +397,3 @@ class FakeApi:
             if offset < len(prompt.text):
                 await socket.send_json(checked(self._delta(prompt, offset)))
         self.subscriptions.append(Subscription(socket, thread_id))
-
-
-def refused(status: int, error: str) -> web.Response:
-    headers = {"Retry-After": "0"} if status == 503 else {}
-    return web.json_response({"error": error}, status=status, headers=headers)

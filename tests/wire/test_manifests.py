@@ -609,6 +609,7 @@ def test_a_body_without_a_manifest_is_refused(text: str) -> None:
         ("&x {a: 1}", "anchors and aliases are not supported"),
         ("a: 1\nb: 2\na: 3", "line 3, column 1: the key 'a' is there twice"),
         ("a: {b: 1, b: 2}", "the key 'b' is there twice"),
+        ("apiVersion: x\na: 1\napiVersion: x", "twice; several manifests need a line `---` betw"),
         ("1: a", "line 1, column 1: a key must be a text"),
         ("? [a]\n: b", "a key must be a text"),
         ("? {a: b}\n: c", "a key must be a text"),

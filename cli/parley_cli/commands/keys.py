@@ -127,7 +127,7 @@ def revoke(
     api = api_of(ctx)
     found = next((key for key in api.keys().get("keys") or [] if key.get("id") == key_id), None)
     if found is None:
-        raise NotFound(with_way_out("no such key"))
+        raise NotFound(with_way_out("no such key", "no_such_key"))
     if not age(found.get("revokedAt")):
         confirm_deletion(output, f"Revoke {_whose(found)} for good?", "revoking", yes=yes)
     answer = api.revoke_key(key_id)

@@ -103,8 +103,6 @@ def _wrong(error: CliError, sources: Sequence[Source]) -> CliError:
         return error
     # An API that does not name them one by one has a line for each in its text.
     problems = problems_of(error.parts or str(error).splitlines(), sources)
-    if "the key 'apiVersion' is there twice" in str(error):
-        problems[-1] += "; several manifests in a file need a line `---` between them"
     if len(problems) == 1:
         return Usage(problems[0])
     count = str(len(problems))

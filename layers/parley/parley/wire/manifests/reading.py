@@ -19,6 +19,8 @@ from parley.core.errors import Invalid, TooLarge
 LIMIT_BYTES = 1024 * 1024
 DOCUMENTS_CAP = 100
 DEPTH_CAP = 50
+# For manifests one after the other, which YAML takes for one.
+GLUED = "; several manifests need a line `---` between them"
 # libyaml's where it was built in: the other one takes seconds for a large file.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -162,7 +164,8 @@ class _Building:
         if not isinstance(_value(event), str):
             _refuse(event, "a key must be a text: put it in quotes")
         if event.value in self._open[-1]:
-            _refuse(event, f"the key {event.value!r} is there twice")
+            glued = event.value == "apiVersion" and len(self._open) == 1
+            _refuse(event, f"the key {event.value!r} is there twice" + (GLUED if glued else ""))
         self._keys[-1] = event.value
 
     def _put(self, value: Any, event: Any) -> None:
