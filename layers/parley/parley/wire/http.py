@@ -40,10 +40,11 @@ from parley.wire.http_calls import (
     ChatCall,
     Endpoint,
     HttpObserver,
-    Run,
+    RunToEnd,
     valid_ids,
 )
 from parley.wire.http_request import BODY_LIMIT, CONVERSATION_LIMIT, Request, parsed
+from parley.wire.page import Answer
 from parley.wire.smarter import chat, cli_chat, config
 from parley.wire.smarter.cors import PREFLIGHT_SECONDS
 from parley.wire.smarter.entrance import Entrance, refuses_role
@@ -83,7 +84,6 @@ CLIENT = inspect.Parameter(
     ],
 )
 
-Answer = dict[str, Any]
 Answering = Callable[[Endpoint, dict[str, Any]], Any]
 
 
@@ -136,7 +136,7 @@ def _pass_on(error: Exception) -> None:
 class Http:
     """Answers events, one at a time."""
 
-    def __init__(self, api: Api, run: Run, observer: HttpObserver) -> None:
+    def __init__(self, api: Api, run: RunToEnd, observer: HttpObserver) -> None:
         self._api = api
         self._run = run
         self._observer = observer

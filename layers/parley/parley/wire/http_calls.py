@@ -29,7 +29,7 @@ from parley.wire.http_request import Request
 T = TypeVar("T")
 
 
-class Run(Protocol):
+class RunToEnd(Protocol):
     """Runs a coroutine to its end on the event loop that is kept across calls."""
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> T: ...

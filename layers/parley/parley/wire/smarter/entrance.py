@@ -7,7 +7,7 @@ from parley.core.address import Address
 from parley.core.errors import Forbidden, NoSuchLlmClient, ParleyError, Unauthenticated
 from parley.core.llm_client import LlmClient
 from parley.usecases.clients import is_of_another
-from parley.wire.http_calls import Api, ChatCall, Run
+from parley.wire.http_calls import Api, ChatCall, RunToEnd
 from parley.wire.http_request import Request
 from parley.wire.smarter import cors
 
@@ -21,7 +21,7 @@ class Entrance:
     """
 
     api: Api
-    run: Run
+    run: RunToEnd
     request: Request
     address: Address
     started: float
