@@ -22,7 +22,7 @@ from parley.core.thread import ANSWER, Message
 from parley.ports import Connection, WakeUp
 from parley.usecases.accept import Accept, NewPrompt
 from parley.usecases.attempt import AttemptPorts
-from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
+from parley.usecases.cancel import Cancel
 from parley.usecases.catalogue import Models
 from parley.usecases.chat import Chat
 from parley.usecases.dead_letters import Redrive
@@ -30,6 +30,8 @@ from parley.usecases.ending import Ending
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate, Keys
 from parley.usecases.read import ReadPrompts
+from parley.usecases.remove import DeleteThread, Remove
+from parley.usecases.retry import Retry
 from parley.usecases.run import Again, Done, Run
 from parley.usecases.setups import Setups
 from parley.usecases.stream import Stream

@@ -35,8 +35,8 @@ from parley.ports import (
     WakeUps,
 )
 from parley.settings import FunctionSettings
-from parley.usecases.cancel import DeleteThread
 from parley.usecases.ending import Ending
+from parley.usecases.remove import DeleteThread
 
 
 @dataclass(frozen=True, slots=True)

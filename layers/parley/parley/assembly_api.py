@@ -7,7 +7,7 @@ from parley.assembly import Parts, parts
 from parley.observability import TurnsObserver
 from parley.settings import ApiSettings
 from parley.usecases.accept import Accept
-from parley.usecases.cancel import Cancel, Remove, Retry
+from parley.usecases.cancel import Cancel
 from parley.usecases.catalogue import Models
 from parley.usecases.chat import Chat
 from parley.usecases.clients import Clients
@@ -17,6 +17,8 @@ from parley.usecases.keys import Authenticate, Keys
 from parley.usecases.manifest_stores import CatalogueManifests, KeyManifests, ResourceManifests
 from parley.usecases.manifests import Manifests
 from parley.usecases.read import ReadPrompts
+from parley.usecases.remove import Remove
+from parley.usecases.retry import Retry
 from parley.usecases.sessions import Sessions
 from parley.usecases.sticky import StickySessions
 from parley.usecases.stream import Stream

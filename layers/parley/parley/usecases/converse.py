@@ -28,7 +28,9 @@ from parley.core.session import (
 from parley.core.thread import ANSWER, QUESTION, Message, Thread
 from parley.ports import ChatStore, Clock, Ids, PromptStore, ThreadHead, ThreadStore
 from parley.usecases.accept import Accept, NewPrompt
-from parley.usecases.cancel import Cancel, Retry, owned
+from parley.usecases.cancel import Cancel
+from parley.usecases.read import owned
+from parley.usecases.retry import Retry
 from parley.usecases.sessions import Sessions
 from parley.usecases.waiting import poll
 
@@ -270,7 +272,7 @@ class _SessionRules:
 
 @dataclass
 class _RetryRules:
-    """`usecases.cancel.RetryRules` of a session: a try is bounded like a turn, and costs one."""
+    """`usecases.retry.RetryRules` of a session: a try is bounded like a turn, and costs one."""
 
     client: LlmClient
     source_ip: str

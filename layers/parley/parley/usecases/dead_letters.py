@@ -16,7 +16,7 @@ from parley.core.errors import (
 )
 from parley.core.prompt import Prompt, Status
 from parley.ports import DeadLetter, DeadLetters, Page, PromptQuery
-from parley.usecases.cancel import Retry
+from parley.usecases.retry import Retry
 
 AT_ONCE = 100
 # A record is written before its prompt is abandoned, which these may still come to be.

@@ -4,12 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parley.core.access import Principal
+from parley.core.errors import NoSuchPrompt
 from parley.core.policy import CallPolicy
 from parley.core.prompt import UNFINISHED, Prompt, Status
 from parley.core.thread import ANSWER, QUESTION, Message
 from parley.ports import Clock, Page, PromptQuery, PromptStore, ThreadStore
-from parley.usecases.cancel import owned
 from parley.usecases.waiting import poll
+
+
+async def owned(prompts: PromptStore, principal: Principal, prompt_id: str) -> Prompt:
+    """The caller's own prompt (an admin's: any of the account); raises NotFound."""
+    prompt = await prompts.prompt(principal.account, prompt_id)
+    if prompt is None or not principal.owns(prompt):
+        raise NoSuchPrompt
+    return prompt
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from parley.ports import (
     PromptStore,
     ThreadStore,
 )
-from parley.usecases.cancel import DeleteThread
+from parley.usecases.remove import DeleteThread
 from parley.usecases.waiting import every
 
 HISTORY_TURNS = 50

@@ -8,9 +8,9 @@ from parley.core.errors import TransitionRefused
 from parley.core.policy import SWEEP_DISTANCE_CAP_MS, Policy
 from parley.core.prompt import OpenTurn, Prompt, Status
 from parley.ports import Clock, DeadLetter, DeadLetters, PromptStore, ThreadStore, WakeUp
-from parley.usecases.cancel import DeleteThread
 from parley.usecases.ending import Ending
 from parley.usecases.observing import Observer
+from parley.usecases.remove import DeleteThread
 
 PAGE = 100
 AT_ONCE = 10

@@ -12,7 +12,7 @@ from parley.core.llm_client import LlmClient
 from parley.core.policy import CallPolicy
 from parley.ports import Clock
 from parley.usecases.accept import Accept
-from parley.usecases.cancel import Cancel, DeleteThread, Remove, Retry
+from parley.usecases.cancel import Cancel
 from parley.usecases.catalogue import Models
 from parley.usecases.chat import Chat
 from parley.usecases.clients import Clients
@@ -21,6 +21,8 @@ from parley.usecases.dead_letters import Redrive
 from parley.usecases.keys import Authenticate, Keys
 from parley.usecases.manifests import Manifests
 from parley.usecases.read import ReadPrompts
+from parley.usecases.remove import DeleteThread, Remove
+from parley.usecases.retry import Retry
 from parley.usecases.sessions import Sessions
 from parley.usecases.sticky import StickySessions
 from parley.usecases.stream import Stream
