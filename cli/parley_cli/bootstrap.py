@@ -8,15 +8,15 @@ import contextlib
 from dataclasses import dataclass, replace
 
 from parley.adapters.dynamodb_accounts import DynamoCatalogues, DynamoKeys
-from parley.adapters.dynamodb_table import Table, dynamodb_calls
-from parley.adapters.system import RandomIds, SystemClock
-from parley.core.access import ApiKey, KeyRole, checked_id
-from parley.core.errors import Busy, Conflict, Invalid, TransitionRefused, Unavailable
+from parley.adapters.system import RandomIds
+from parley.core.access import KeyRole
+from parley.core.errors import Busy, TransitionRefused
 from parley.core.model import Model
 from parley.usecases.keys import issue
 
-from parley_cli.aws import Stack, aws_errors, client
-from parley_cli.errors import Refused, Unreachable, Usage
+from parley_cli.aws import Stack, client
+from parley_cli.errors import Refused, Unreachable
+from parley_cli.operators import first_key, store_errors, table_of, write_account
 
 DEFAULT_PREFIX = "/parley"
 CATALOGUE_TRIES = 5
@@ -57,41 +57,23 @@ async def bootstrap(stack: Stack, wanted: Wanted) -> Made:
     The keys come last: what could fail has not, by the time a key exists. Raises Refused
     if the account exists, unless a key is to be added to it.
     """
-    clock, ids = SystemClock(), RandomIds()
-    table = Table(stack.outputs["TableName"], dynamodb_calls(threads=4), clock)
+    admin = first_key(wanted.account, wanted.user, KeyRole.ADMIN, "bootstrap")
+    user = first_key(wanted.account, wanted.plain_user or "user", KeyRole.USER, "bootstrap")
+    ids, table = RandomIds(), table_of(stack)
     keys, catalogues = DynamoKeys(table), DynamoCatalogues(table)
-    admin = _key(wanted.account, wanted.user, KeyRole.ADMIN, ids, clock)
-    user = _key(wanted.account, wanted.plain_user or "user", KeyRole.USER, ids, clock)
-    with aws_errors():
-        try:
-            await _create_account(keys, wanted, clock)
+    try:
+        with store_errors():
+            if not await write_account(keys, wanted.account, "") and not wanted.add_key:
+                raise Refused(
+                    f"the account {wanted.account} exists. Use --add-key for another admin key "
+                    "of it, or --account for another account."
+                )
             if wanted.model:
                 await _add_model(catalogues, stack, wanted.account, wanted.model)
             user_key = (await issue(keys, ids, user))[1] if wanted.plain_user else ""
             return Made((await issue(keys, ids, admin))[1], user_key)
-        except (Busy, Unavailable) as error:
-            raise Unreachable(
-                f"{error}. If the account was written already, use --add-key."
-            ) from None
-
-
-def _key(account: str, user: str, role: KeyRole, ids: RandomIds, clock: SystemClock) -> ApiKey:
-    try:
-        checked_id(user, "the user")
-    except Invalid as error:
-        raise Usage(str(error)) from None
-    return ApiKey(account, ids.new("key"), "", user, role, "bootstrap", clock.now())
-
-
-async def _create_account(keys: DynamoKeys, wanted: Wanted, clock: SystemClock) -> None:
-    try:
-        await keys.create_account(wanted.account, "", clock.now())
-    except Conflict:
-        if not wanted.add_key:
-            raise Refused(
-                f"the account {wanted.account} exists. Use --add-key for another admin key "
-                "of it, or --account for another account."
-            ) from None
+    except Unreachable as error:
+        raise Unreachable(f"{error}. If the account was written already, use --add-key.") from None
 
 
 async def _add_model(

@@ -8,7 +8,6 @@ unless both name the same API.
 """
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from parley_cli import private_file
 from parley_cli.errors import NotAuthenticated, Usage
 
 KEY_FORM = "a key is of ASCII characters, without spaces"
@@ -184,16 +184,8 @@ def _stack_in(path: Path) -> dict[str, Any]:
 
 
 def save_target(path: Path, target: Target) -> None:
-    """Write the file of `parley login`, readable by its owner only from the first byte."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Write the file of `parley login`."""
     # A JSON string is a TOML string.
     values = {"api": target.api, "key": target.key, "websocket": target.websocket}
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items() if value)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    private_file.write(path, text)

@@ -4,13 +4,13 @@ Whoever has such a key reads the conversation, so they are kept like keys of the
 file is named by what the session belongs to: the API, the account, the llm_client.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from parley_cli import private_file
 from parley_cli.errors import Usage
 
 SESSION_KEY = re.compile(r"[a-f0-9]{64}")
@@ -39,16 +39,8 @@ class KeptSession:
         return text if SESSION_KEY.fullmatch(text) else ""
 
     def keep(self, key: str) -> None:
-        """Write it, readable by its owner only from the first byte."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(f"{key}\n")
-            fresh.replace(self.path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        """Write it, in the place of the one before."""
+        private_file.write(self.path, f"{key}\n")
 
 
 def kept_session(env: Mapping[str, str], api: str, account: str, client: str) -> KeptSession:

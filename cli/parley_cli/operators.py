@@ -25,12 +25,14 @@ from parley_cli.errors import NotFound, Refused, Unreachable, Usage
 CHANGE_TRIES = 5
 
 
-def _table(stack: Stack) -> Table:
+def table_of(stack: Stack) -> Table:
+    """The stack's table, as its functions use it."""
     return Table(stack.outputs["TableName"], dynamodb_calls(threads=4), SystemClock())
 
 
 @contextmanager
-def _store_errors() -> Iterator[None]:
+def store_errors() -> Iterator[None]:
+    """Turn what the stores and AWS raise into errors that have an exit code."""
     with aws_errors():
         try:
             yield
@@ -38,32 +40,44 @@ def _store_errors() -> Iterator[None]:
             raise Unreachable(str(error)) from None
 
 
+def first_key(account: str, user: str, role: KeyRole, name: str) -> ApiKey:
+    """A key of an account that has none to make it with; raises Usage for what is no user id."""
+    try:
+        checked_id(user, "the user")
+    except Invalid as error:
+        raise Usage(str(error)) from None
+    return ApiKey(account, RandomIds().new("key"), "", user, role, name, SystemClock().now())
+
+
+async def write_account(keys: DynamoKeys, account: str, name: str) -> bool:
+    """Whether the account was written; it was not if there is one with this number."""
+    try:
+        await keys.create_account(account, name, SystemClock().now())
+    except Conflict:
+        return False
+    return True
+
+
 async def create_account(stack: Stack, account: str, name: str, user: str) -> str:
     """Write an account, and give it an admin key, which is the answer: it is shown once.
 
     Raises Refused if the account exists, Usage for what is no user id.
     """
-    try:
-        checked_id(user, "the user")
-    except Invalid as error:
-        raise Usage(str(error)) from None
-    keys, clock, ids = DynamoKeys(_table(stack)), SystemClock(), RandomIds()
-    with _store_errors():
-        try:
-            await keys.create_account(account, name, clock.now())
-        except Conflict:
+    admin = first_key(account, user, KeyRole.ADMIN, "first")
+    keys = DynamoKeys(table_of(stack))
+    with store_errors():
+        if not await write_account(keys, account, name):
             raise Refused(
                 f"the account {account} exists. Another admin key of it: "
                 f"parley bootstrap --stack {stack.name} --account {account} --add-key"
-            ) from None
-        admin = ApiKey(account, ids.new("key"), "", user, KeyRole.ADMIN, "first", clock.now())
-        return (await issue(keys, ids, admin))[1]
+            )
+        return (await issue(keys, RandomIds(), admin))[1]
 
 
 async def accounts(stack: Stack) -> Sequence[tuple[str, str, int]]:
     """Number, name and time of creation (ms) of every account of a stack, oldest first."""
-    with _store_errors():
-        return await DynamoKeys(_table(stack)).accounts()
+    with store_errors():
+        return await DynamoKeys(table_of(stack)).accounts()
 
 
 async def verify_host(stack: Stack, host: str, account: str, client: str) -> tuple[Resource, str]:
@@ -76,10 +90,10 @@ async def verify_host(stack: Stack, host: str, account: str, client: str) -> tup
     bare = bare_host(host)
     if not bare or bare != host.lower() or is_own(bare) or NAMED.fullmatch(bare):
         raise Usage(f"{host} cannot be a custom host: it must be a full name such as chat.acme.com")
-    resources = DynamoResources(_table(stack))
-    with _store_errors():
+    resources = DynamoResources(table_of(stack))
+    with store_errors():
         for _ in range(CHANGE_TRIES):
-            stored = await resources.resource(account, Kind.LLM_CLIENT, client)
+            stored = await resources.resource(account, Kind.LLM_CLIENT, client.lower())
             if stored is None:
                 raise NotFound(f"the account {account} has no llm_client {client}")
             _check_domain(stored, bare)
@@ -107,8 +121,8 @@ def _check_domain(client: Resource, host: str) -> None:
 
 async def remove_host(stack: Stack, host: str) -> Resource:
     """Let a custom host stand for nothing any more; the llm_client that it was of."""
-    resources = DynamoResources(_table(stack))
-    with _store_errors():
+    resources = DynamoResources(table_of(stack))
+    with store_errors():
         for _ in range(CHANGE_TRIES):
             stored = await resources.by_host(bare_host(host))
             if stored is None:
