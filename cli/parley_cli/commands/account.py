@@ -11,30 +11,33 @@ from parley_cli.config import KEY_FORM, Target, checked_url, config_file, is_key
 from parley_cli.errors import Usage
 from parley_cli.session import JsonOption, api_of, output_of
 
+ApiUrl = Annotated[str, typer.Option(help="The API's address.", metavar="URL")]
+Key = Annotated[
+    str,
+    typer.Option(
+        help="Your key; `-` reads it from stdin. Without it you are asked, unseen.",
+        metavar="KEY",
+        envvar="PARLEY_KEY",
+        show_default=False,
+    ),
+]
+SocketUrl = Annotated[
+    str,
+    typer.Option(
+        help="The socket's address (a stack's output SocketUrl), if it is not API/ws.",
+        metavar="URL",
+    ),
+]
+Check = Annotated[bool, typer.Option("--check/--no-check", help="Try the key before it is saved.")]
+
 
 def login(
     ctx: typer.Context,
     *,
-    api: Annotated[str, typer.Option(help="The API's address.", metavar="URL")],
-    key: Annotated[
-        str,
-        typer.Option(
-            help="Your key; `-` reads it from stdin. Without it you are asked, unseen.",
-            metavar="KEY",
-            envvar="PARLEY_KEY",
-            show_default=False,
-        ),
-    ] = "",
-    websocket: Annotated[
-        str,
-        typer.Option(
-            help="The socket's address (a stack's output SocketUrl), if it is not API/ws.",
-            metavar="URL",
-        ),
-    ] = "",
-    check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Try the key before it is saved.")
-    ] = True,
+    api: ApiUrl,
+    key: Key = "",
+    websocket: SocketUrl = "",
+    check: Check = True,
     json_: JsonOption = False,
 ) -> None:
     """Save where the API is and your key, readable by you only."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -56,38 +57,44 @@ Profile = Annotated[
 ]
 
 
+Account = Annotated[str, typer.Option(help="The account's number.", metavar="dddd-dddd-dddd")]
+User = Annotated[str, typer.Option(metavar="ID", help="Whose the admin key is.")]
+UserKey = Annotated[
+    bool, typer.Option("--user-key", help="Also make a key of role user, for the user `user`.")
+]
+AddKey = Annotated[
+    bool, typer.Option("--add-key", help="Make another key of an account that exists.")
+]
+ModelBaseUrl = Annotated[
+    str, typer.Option(help="Also add a model: where its provider is.", metavar="URL")
+]
+ModelName = Annotated[str, typer.Option(metavar="NAME", help="The model's name at its provider.")]
+ModelKey = Annotated[
+    str,
+    typer.Option(
+        help="The provider's key, kept in the parameter store; `-` reads it from stdin.",
+        metavar="KEY",
+        envvar="PARLEY_MODEL_KEY",
+        show_default=False,
+    ),
+]
+ModelId = Annotated[
+    str, typer.Option(metavar="ID", help="What prompts call the model; also its secret's name.")
+]
+
+
 def bootstrap(
     ctx: typer.Context,
     *,
     stack: StackOption = "",
-    account: Annotated[
-        str, typer.Option(help="The account's number.", metavar="dddd-dddd-dddd")
-    ] = FIRST_ACCOUNT,
-    user: Annotated[str, typer.Option(metavar="ID", help="Whose the admin key is.")] = "admin",
-    user_key: Annotated[
-        bool, typer.Option("--user-key", help="Also make a key of role user, for the user `user`.")
-    ] = False,
-    add_key: Annotated[
-        bool, typer.Option("--add-key", help="Make another key of an account that exists.")
-    ] = False,
-    model_base_url: Annotated[
-        str, typer.Option(help="Also add a model: where its provider is.", metavar="URL")
-    ] = "",
-    model_name: Annotated[
-        str, typer.Option(metavar="NAME", help="The model's name at its provider.")
-    ] = "",
-    model_key: Annotated[
-        str,
-        typer.Option(
-            help="The provider's key, kept in the parameter store; `-` reads it from stdin.",
-            metavar="KEY",
-            envvar="PARLEY_MODEL_KEY",
-            show_default=False,
-        ),
-    ] = "",
-    model_id: Annotated[
-        str, typer.Option(metavar="ID", help="What prompts call the model; also its secret's name.")
-    ] = "default",
+    account: Account = FIRST_ACCOUNT,
+    user: User = "admin",
+    user_key: UserKey = False,
+    add_key: AddKey = False,
+    model_base_url: ModelBaseUrl = "",
+    model_name: ModelName = "",
+    model_key: ModelKey = "",
+    model_id: ModelId = "default",
     region: Region = "",
     profile: Profile = "",
     json_: JsonOption = False,
@@ -98,10 +105,7 @@ def bootstrap(
     work = aws_module("parley_cli.bootstrap")
     model = None
     if model_base_url or model_name:
-        if not (model_base_url and model_name):
-            raise Usage("a model needs both --model-base-url and --model-name")
-        url = checked_url(model_base_url, ("https", "http"), "--model-base-url")
-        key = sys.stdin.readline().strip() if model_key == "-" else model_key
+        url, key = _provider(model_base_url, model_name, model_key)
         model = work.FirstModel(model_id, url, model_name, key)
     found = stack_of(output, stack, region, profile)
     wanted = work.Wanted(account, user, "user" if user_key else "", add_key, model)
@@ -114,11 +118,24 @@ def bootstrap(
     } | ({"user_key": made.user_key} if made.user_key else {})
     if json_:
         output.result(result)
-        return
-    output.facts([(name.replace("_", " "), value) for name, value in result.items()])
+    else:
+        _show_made(output, result)
+
+
+def _provider(base_url: str, name: str, key: str) -> tuple[str, str]:
+    """Where the first model's provider is, and the key for it; raises Usage."""
+    if not (base_url and name):
+        raise Usage("a model needs both --model-base-url and --model-name")
+    url = checked_url(base_url, ("https", "http"), "--model-base-url")
+    return url, sys.stdin.readline().strip() if key == "-" else key
+
+
+def _show_made(output: Output, made: Mapping[str, str]) -> None:
+    """The account and its keys for people, and what to do with them."""
+    output.facts([(name.replace("_", " "), value) for name, value in made.items()])
     output.note("\nThe keys are not shown again: only their hashes are stored.", "yellow")
     output.note(
-        f"Next: parley login --api {result['api']} --websocket {result['websocket']}\n"
+        f"Next: parley login --api {made['api']} --websocket {made['websocket']}\n"
         "(it asks for the key)"
     )
 

@@ -1,10 +1,10 @@
 """`parley prompt`: ask, and wait for the answer."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from parley_cli.api import new_prompt_id
+from parley_cli.api import Json, new_prompt_id
 from parley_cli.errors import Usage
 from parley_cli.session import JsonOption, api_of, output_of
 from parley_cli.typed import STDIN, read_text
@@ -30,52 +30,58 @@ Exit code 0 if the prompt is completed, 1 if it was abandoned or canceled.
 """
 
 
+Asked = Annotated[str, typer.Argument(help="What to ask. `-` reads it from stdin.", metavar="TEXT")]
+Thread = Annotated[
+    str, typer.Option("--thread", "-t", metavar="ID", help="Continue this thread, or begin it.")
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", metavar="ID", help="A model of the catalogue.")
+]
+Id = Annotated[
+    str,
+    typer.Option(
+        "--id", metavar="ID", help="The prompt's id: the same one again runs nothing twice."
+    ),
+]
+Template = Annotated[
+    str,
+    typer.Option(metavar="TEXT", help="Sent instead of the text, every `{prompt}` replaced by it."),
+]
+MaxRetries = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, max=20, help="Retries after a failed attempt, 0 to 20."),
+]
+Wait = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Wait for the answer, or print the id and go.")
+]
+Stream = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--no-stream",
+        help="Show the answer as it comes. Without it: if stdout is a terminal.",
+        show_default=False,
+    ),
+]
+
+
 def prompt(
     ctx: typer.Context,
     *,
-    text: Annotated[
-        str, typer.Argument(help="What to ask. `-` reads it from stdin.", metavar="TEXT")
-    ],
-    thread: Annotated[
-        str, typer.Option("--thread", "-t", metavar="ID", help="Continue this thread, or begin it.")
-    ] = "",
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="ID", help="A model of the catalogue.")
-    ] = "",
-    id_: Annotated[
-        str,
-        typer.Option(
-            "--id", metavar="ID", help="The prompt's id: the same one again runs nothing twice."
-        ),
-    ] = "",
-    template: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT", help="Sent instead of the text, every `{prompt}` replaced by it."
-        ),
-    ] = "",
-    max_retries: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, max=20, help="Retries after a failed attempt, 0 to 20."),
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the answer, or print the id and go.")
-    ] = True,
-    stream: Annotated[
-        bool | None,
-        typer.Option(
-            "--stream/--no-stream",
-            help="Show the answer as it comes. Without it: if stdout is a terminal.",
-            show_default=False,
-        ),
-    ] = None,
+    text: Asked,
+    thread: Thread = "",
+    model: Model = "",
+    id_: Id = "",
+    template: Template = "",
+    max_retries: MaxRetries = None,
+    wait: Wait = True,
+    stream: Stream = None,
     json_: JsonOption = False,
 ) -> None:
     """Add a prompt, wait for its answer and show it as it comes."""
     output = output_of(ctx)
     id_ = id_ or new_prompt_id()
     named = {"threadId": thread, "modelId": model, "id": id_, "template": template}
-    new: dict[str, Any] = {"prompt": _text(text)}
+    new: Json = {"prompt": _text(text)}
     new |= {name: value for name, value in named.items() if value}
     if max_retries is not None:
         new["maxRetries"] = max_retries

@@ -13,6 +13,13 @@ from parley_cli.waiting import ahead_of, answer_of, duration, next_attempt, toke
 
 STATUSES = ("scheduled", "running", "errored", "completed", "abandoned", "canceled")
 Id = Annotated[str, typer.Argument(help="The prompt's id.", metavar="ID")]
+OfStatus = Annotated[
+    list[str] | None,
+    typer.Option("--status", "-s", metavar="STATUS", help=f"One of {', '.join(STATUSES)}."),
+]
+All = Annotated[bool, typer.Option("--all", "-a", help="The finished ones, too; newest first.")]
+OfThread = Annotated[str, typer.Option("--thread", "-t", metavar="ID", help="Of this thread only.")]
+OfModel = Annotated[str, typer.Option("--model", "-m", metavar="ID", help="Of this model only.")]
 
 app = group("List, show, cancel, retry and remove prompts.")
 
@@ -34,19 +41,10 @@ app = group("List, show, cancel, retry and remove prompts.")
 def list_(
     ctx: typer.Context,
     *,
-    status_: Annotated[
-        list[str] | None,
-        typer.Option("--status", "-s", metavar="STATUS", help=f"One of {', '.join(STATUSES)}."),
-    ] = None,
-    all_: Annotated[
-        bool, typer.Option("--all", "-a", help="The finished ones, too; newest first.")
-    ] = False,
-    thread: Annotated[
-        str, typer.Option("--thread", "-t", metavar="ID", help="Of this thread only.")
-    ] = "",
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="ID", help="Of this model only.")
-    ] = "",
+    status_: OfStatus = None,
+    all_: All = False,
+    thread: OfThread = "",
+    model: OfModel = "",
     limit: Limit = 20,
     after: After = "",
     json_: JsonOption = False,
@@ -57,15 +55,10 @@ def list_(
         if word not in STATUSES:
             raise typer.BadParameter(f"{word!r} is none of {', '.join(STATUSES)}")
     asked = status_ or (list(STATUSES) if all_ else ["scheduled", "running", "errored"])
-    filters = [_filter("status", "isInList", asked)]
-    filters += [_filter("threadId", "equals", [thread])] if thread else []
-    filters += [_filter("modelId", "equals", [model])] if model else []
-    query: Json = {"filters": filters, "limit": limit}
     # Only a list of everything is better read from its end: unfinished prompts are a queue.
-    query["orderBys"] = [{"field": "createdAt", "desc": all_}]
-    if after:
-        query["jsonAfter"] = json.dumps([after])
-    answer = api_of(ctx).prompts(query)
+    query: Json = {"limit": limit, "orderBys": [{"field": "createdAt", "desc": all_}]}
+    query |= {"jsonAfter": json.dumps([after])} if after else {}
+    answer = api_of(ctx).prompts(query | {"filters": _filters(asked, thread, model)})
     if json_:
         output.result(answer)
         return
@@ -78,6 +71,13 @@ def list_(
     output.table(columns, [_row(prompt) for prompt in prompts])
     if answer.get("after"):
         output.note(f"more: --after {answer['after']}")
+
+
+def _filters(statuses: list[str], thread: str, model: str) -> list[Json]:
+    filters = [_filter("status", "isInList", statuses)]
+    filters += [_filter("threadId", "equals", [thread])] if thread else []
+    filters += [_filter("modelId", "equals", [model])] if model else []
+    return filters
 
 
 def _filter(field: str, op: str, values: list[str]) -> Json:
