@@ -37,7 +37,7 @@ class Api:
     """Calls of one API with one key.
 
     A call is repeated when the API did not answer or was busy, if doing it twice is the
-    same as doing it once. For adding a prompt it is: the id is made here (I7).
+    same as doing it once. For adding a prompt it is: the prompt has its id by then (I7).
     """
 
     def __init__(self, target: Target) -> None:
@@ -96,9 +96,8 @@ class Api:
     # --- prompts
 
     def add_prompt(self, new: Json) -> Json:
-        """The stored prompt. Without an id the prompt gets one here, so it can be repeated."""
-        named = {"id": new_prompt_id()} | new
-        return _member(self._call("POST", "/prompt-svc/prompt", named | {"sync": False}), "prompt")
+        """The stored prompt. It must have an id (`new_prompt_id`): so the call can be repeated."""
+        return _member(self._call("POST", "/prompt-svc/prompt", new | {"sync": False}), "prompt")
 
     def prompt(self, prompt_id: str, wait: int = 0) -> Json:
         """A prompt with its attempts and `answer`, after waiting for its end if asked to."""
