@@ -295,22 +295,6 @@ def test_an_absent_thing_is_4(run: Run):
 
 
 @pytest.mark.parametrize(
-    ("words", "way"),
-    [
-        ("prompts show nope", "parley prompts list --all"),
-        ("threads show nope", "parley threads list"),
-        ("threads delete nope --yes", "parley threads list"),
-        ("dlq redrive nope", "parley dlq list"),
-        ("sessions show nope", "parley sessions list"),
-        ("sessions delete nope --yes", "parley sessions list"),
-    ],
-)
-def test_an_absent_thing_comes_with_the_way_to_those_there_are(run: Run, words, way):
-    result = run(*words.split())
-    assert (result.exit_code, way in " ".join(result.stderr.split())) == (4, True)
-
-
-@pytest.mark.parametrize(
     ("words", "said"),
     [
         ("keys create --role boss", "-r': 'boss' is not one of"),

@@ -50,3 +50,19 @@ def test_an_absent_manifest_comes_with_the_list_of_its_kind(run_real: Run, words
     assert (told.exit_code, told.stderr) == (4, way)
     assert '"code": "no_such_resource"' in run_real(*words.split(), "--json").stderr
     assert "lists what there is" not in run_real("get", "zebras").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        ("prompts show nope", "parley prompts list --all"),
+        ("threads show nope", "parley threads list"),
+        ("threads delete nope --yes", "parley threads list"),
+        ("dlq redrive nope", "parley dlq list"),
+        ("sessions show nope", "parley sessions list"),
+        ("sessions delete nope --yes", "parley sessions list"),
+    ],
+)
+def test_an_absent_thing_comes_with_the_way_to_those_there_are(run: Run, words, way):
+    result = run(*words.split())
+    assert (result.exit_code, way in " ".join(result.stderr.split())) == (4, True)
