@@ -116,6 +116,11 @@ class Ending:
                     await self.subscribers.drop_connection(subscriber.connection_id)
                 return
 
+    async def wake(self, prompt: Prompt, *, alone: bool = False) -> None:
+        """Hint that the prompt may run; `alone`, for it has lost a runner, beside no other."""
+        wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
+        await self.wake_ups.send(wake_up, alone=alone)
+
     async def wake_next(self, account: str, thread_id: str) -> None:
         """Wake the thread's next open turn: whoever ends the head does this.
 

@@ -19,7 +19,7 @@ from parley.core.errors import (
 from parley.core.policy import OPEN_TURNS_CAP, Policy
 from parley.core.prompt import Prompt, Status
 from parley.core.thread import Thread
-from parley.ports import Clock, Ids, PromptStore, ThreadHead, WakeUp
+from parley.ports import Clock, Ids, PromptStore, ThreadHead
 from parley.usecases.accept import ACCEPT_TRIES, JITTER_SECONDS
 from parley.usecases.ending import Ending
 from parley.usecases.observing import TurnObserver
@@ -125,6 +125,5 @@ class Retry:
         if prompt.status is Status.SCHEDULED:
             # It is stored; if the hint is lost, the sweeper finds it (I11).
             with contextlib.suppress(Busy, Unavailable):
-                wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
-                await self.ending.wake_ups.send(wake_up)
+                await self.ending.wake(prompt)
         return prompt

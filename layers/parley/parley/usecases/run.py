@@ -27,6 +27,7 @@ from parley.ports import DeadLetter, DeadLetters, Ids, WakeUp
 from parley.usecases.attempt import Attempt, AttemptPorts
 from parley.usecases.ending import Ending
 from parley.usecases.observing import Observer
+from parley.usecases.take_over import take_over
 from parley.usecases.verdicts import Answered, CancelAsked, Failed, LeaseLost, Round, Verdict
 from parley.usecases.waiting import every
 
@@ -153,31 +154,20 @@ class Run:
         if lifecycle.expired(prompt, now):
             # Refused: somebody else has acted on it by now, and goes on with it.
             with contextlib.suppress(TransitionRefused):
-                await self._take_over(prompt, now)
+                await take_over(
+                    prompt,
+                    now,
+                    prompts=self.ports.prompts,
+                    ending=self.ending,
+                    dead_letters=self.dead_letters,
+                    observer=self.observer,
+                )
             return Done()
         if suspect and prompt.status is not Status.RUNNING:
-            await self._wake_alone(prompt)
+            await self.ending.wake(prompt, alone=True)
         # Parked behind an earlier turn (whoever ends it wakes this one), or running with
         # a live lease: both go on without this wake-up.
         return Done()
-
-    async def _take_over(self, prompt: Prompt, now: int) -> None:
-        """The runner of the last attempt is gone."""
-        if prompt.cancel_requested:
-            await self.ending(
-                await self.ports.prompts.cancel_expired(prompt.account, prompt.id, now)
-            )
-        elif lifecycle.to_give_up(prompt, now):
-            await self.dead_letters.record(DeadLetter(prompt.account, prompt.id, "lost"))
-            given_up = await self.ports.prompts.give_up(prompt.account, prompt.id, now)
-            self.observer.abandoned(given_up)
-            await self.ending(given_up)
-        else:
-            await self._wake_alone(prompt)
-
-    async def _wake_alone(self, prompt: Prompt) -> None:
-        wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
-        await self.ending.wake_ups.send(wake_up, alone=True)
 
     async def _conclude(self, attempt: Attempt, verdict: Verdict) -> Result:
         if isinstance(verdict, LeaseLost):

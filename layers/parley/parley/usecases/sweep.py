@@ -7,10 +7,11 @@ from parley.core import lifecycle
 from parley.core.errors import TransitionRefused
 from parley.core.policy import SWEEP_DISTANCE_CAP_MS, Policy
 from parley.core.prompt import OpenTurn, Prompt, Status
-from parley.ports import Clock, DeadLetter, DeadLetters, PromptStore, ThreadStore, WakeUp
+from parley.ports import Clock, DeadLetters, PromptStore, ThreadStore
 from parley.usecases.ending import Ending
 from parley.usecases.observing import Observer
 from parley.usecases.remove import DeleteThread
+from parley.usecases.take_over import take_over
 
 PAGE = 100
 AT_ONCE = 10
@@ -80,16 +81,16 @@ class Sweep:
         now = self.clock.now()
         if not lifecycle.expired(prompt, now):
             await self.prompts.move_due(turn, prompt.lease_until + 1, turn.distance)
-        elif prompt.cancel_requested:
-            canceled = await self.prompts.cancel_expired(prompt.account, prompt.id, now)
-            await self.ending(canceled)
-        elif lifecycle.to_give_up(prompt, now):
-            await self.dead_letters.record(DeadLetter(prompt.account, prompt.id, "lost"))
-            given_up = await self.prompts.give_up(prompt.account, prompt.id, now)
-            self.observer.abandoned(given_up)
-            await self.ending(given_up)
-        else:
-            await self._wake(prompt, alone=True)
+            return
+        ended = await take_over(
+            prompt,
+            now,
+            prompts=self.prompts,
+            ending=self.ending,
+            dead_letters=self.dead_letters,
+            observer=self.observer,
+        )
+        if not ended:
             await self.prompts.move_due(turn, now + self.policy.sweep_ms, turn.distance)
 
     async def _look_at_waiting(self, turn: OpenTurn, prompt: Prompt) -> None:
@@ -99,12 +100,8 @@ class Sweep:
             return
         head = await self.prompts.head(turn.account, turn.thread_id)
         if head is not None and head.turn == turn.turn:
-            await self._wake(prompt, alone=prompt.losses > 0)
+            await self.ending.wake(prompt, alone=prompt.losses > 0)
         # Each look doubles the distance to the next one, so that the wake-ups of a
         # backlog are not multiplied by the sweeps that see it waiting.
         distance = min(turn.distance * 2, max(SWEEP_DISTANCE_CAP_MS, self.policy.sweep_ms))
         await self.prompts.move_due(turn, now + distance, distance)
-
-    async def _wake(self, prompt: Prompt, *, alone: bool) -> None:
-        wake_up = WakeUp(prompt.account, prompt.id, prompt.thread_id)
-        await self.ending.wake_ups.send(wake_up, alone=alone)
