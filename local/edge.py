@@ -155,8 +155,10 @@ class Edge:
             message = HTTPStatus(refused.status).phrase
             return web.json_response({"message": message}, status=refused.status)
         async with upstream:
-            await client.prepare(request)
-            await join(client, upstream)
+            # Who asked may be gone before the answer, as well as while frames are passed on.
+            with contextlib.suppress(ConnectionError):
+                await client.prepare(request)
+                await join(client, upstream)
             return client
 
 
@@ -175,7 +177,8 @@ async def serving(targets: Targets, port: int) -> AsyncIterator[None]:
         app.router.add_get("/ws", edge.socket)
         app.router.add_route("OPTIONS", "/{path:.*}", edge.preflight)
         app.router.add_route("*", "/{path:.*}", edge.http)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        # A body goes on as it came: its headers say how it is encoded, and how long it is.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, auto_decompress=False)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", port).start()
