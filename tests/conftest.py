@@ -1,6 +1,7 @@
 """What suites share: the running stack, and their order."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,11 @@ settings.register_profile(
     **({} if os.environ.get("EXPLORE") else {"derandomize": True, "database": None}),
 )
 settings.load_profile("any machine")
+
+# A shell ignores Ctrl-C for what it starts in the background, and every process that a test
+# starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
