@@ -190,7 +190,7 @@ async def test_a_document_may_name_what_comes_before_it_and_not_what_comes_after
     ("manifest", "problem"),
     [
         (client(plugins=["x"]), "spec.plugins.0: there is no Plugin x"),
-        (client(apiKey="x"), "spec.apiKey: there is no active ApiKey x"),
+        (client(apiKey="x"), "spec.apiKey: there is no active ApiKey of this name"),
         (client(config={"provider": "x"}), "spec.config.provider: there is no Provider x"),
         (
             client(config={"provider": "openai"}),
@@ -199,8 +199,8 @@ async def test_a_document_may_name_what_comes_before_it_and_not_what_comes_after
         (client(config={"defaultModel": "x"}), "spec.config.defaultModel: there is no Model x"),
         (key(role="client", llmClient="x"), "spec.llmClient: there is no LLMClient x"),
         (key(active=False), "spec.active: there is no such key to revoke"),
-        (provider(api_key="x"), "spec.provider.api_key: there is no Secret x"),
-        (model(secret="x"), "spec.secret: there is no Secret x"),
+        (provider(api_key="x"), "spec.provider.api_key: there is no Secret of this name"),
+        (model(secret="x"), "spec.secret: there is no Secret of this name"),
         (secret(value=""), "spec.config.value: must be given, for the Secret is new"),
         (
             Manifest(ACCOUNT_KIND, "us", spec={"accountNumber": "9999-9999-9999"}),
@@ -212,6 +212,18 @@ async def test_what_is_named_must_be_there(
     world: Described, manifest: Manifest, problem: str
 ) -> None:
     assert (await world.problem(manifest)).startswith(problem)
+
+
+PASTED = "sk-proj-0123456789"
+
+
+@pytest.mark.parametrize(
+    "manifest", [provider(api_key=PASTED), model(secret=PASTED), client(apiKey=PASTED)]
+)
+async def test_a_key_pasted_in_the_place_of_a_name_is_not_repeated(
+    world: Described, manifest: Manifest
+) -> None:
+    assert PASTED not in await world.problem(manifest)
 
 
 async def test_the_same_thing_twice_in_a_call_is_refused(world: Described) -> None:
@@ -292,7 +304,7 @@ async def test_a_key_is_shown_once_works_and_is_revoked(world: Described) -> Non
     assert await world.outcome(key("page", active=False)) == ("unchanged", ())
     assert (await world.describe(KEY, "page")).spec["active"] is False
     assert await world.problem(client(apiKey="page")) == (
-        "spec.apiKey: there is no active ApiKey page"
+        "spec.apiKey: there is no active ApiKey of this name"
     )
     (new,) = await world.apply(key("page", role="user"))
     assert new.outcome == "created"
@@ -471,7 +483,7 @@ async def test_an_llm_client_is_applied_as_described_after_its_key_was_revoked(
     stored = await world.clients.find(ClientRef(ACCOUNT, "adviser"))
     assert stored.api_key == "site", "a client with a revoked key does not become public"
     assert await world.problem(client("second", apiKey="site")) == (
-        "spec.apiKey: there is no active ApiKey site"
+        "spec.apiKey: there is no active ApiKey of this name"
     )
 
 

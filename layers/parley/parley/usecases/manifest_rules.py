@@ -15,6 +15,7 @@ from parley.usecases.manifest_stores import KeyManifests, ManifestStore
 PAGE = 100
 MODELS_CAP = 100
 PROVIDERS_CAP = 50
+FIRST = "apply it first, or earlier in the same call"
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Draft:
         """The problem of naming something that is not there; none if it is."""
         if await self.find(kind, name):
             return []
-        return [f"{path}: there is no {kind} {name}; apply it first, or earlier in the same call"]
+        return [f"{path}: there is no {kind} {name}; {FIRST}"]
 
     async def problems(self, before: Manifest | None, after: Manifest) -> list[str]:
         """What is wrong with a manifest in this account; each with its path."""
@@ -107,13 +108,16 @@ class Draft:
         return found + await self._answers(after)
 
     async def _attached_key(self, before: Manifest | None, after: Manifest) -> list[str]:
-        """A key that was revoked since stays: the client can be changed, and is not public."""
+        """A key that was revoked since stays: the client can be changed, and is not public.
+
+        The name is not repeated, for a key itself may have been pasted in its place.
+        """
         key = after.spec.get("apiKey")
         if not key or (before and before.spec.get("apiKey") == key):
             return []
         stored = await self.find(ManifestKind.API_KEY, key)
         if stored is None or not stored.spec["active"]:
-            return [f"spec.apiKey: there is no active ApiKey {key}"]
+            return ["spec.apiKey: there is no active ApiKey of this name"]
         return []
 
     async def _answers(self, after: Manifest) -> list[str]:
@@ -147,11 +151,16 @@ class Draft:
         return await self._secret(before, after, "secret")
 
     async def _secret(self, before: Manifest | None, after: Manifest, *path: str) -> list[str]:
-        """A secret that was put into the parameter store by other means stays good."""
+        """A secret that was put into the parameter store by other means stays good.
+
+        The name is not repeated, for a key itself may have been pasted in its place.
+        """
         name = after.at(*path)
-        if not name or (before and before.at(*path) == name):
+        kept = before is not None and before.at(*path) == name
+        if not name or kept or await self.find(ManifestKind.SECRET, name):
             return []
-        return await self.missing(".".join(("spec", *path)), ManifestKind.SECRET, name)
+        where = ".".join(("spec", *path))
+        return [f"{where}: there is no Secret of this name; {FIRST} (never put the key here)"]
 
     async def moves(self, manifest: Manifest) -> list[str]:
         """What it takes from another one, to be asked before it is planned."""
