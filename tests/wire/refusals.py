@@ -600,10 +600,10 @@ ENTRANCE = [
     of_host("no key where one is attached", 403, NEEDS_KEY, body=SAID, host=CLOSED),
     of_host("another account's key there", 403, NEEDS_KEY, host=CLOSED, key="stranger-key"),
     of_host(
-        "the key of another llm_client",
+        "the key of another llm_client there",
         403,
         "this key is for another llm_client",
-        host=HOST,
+        host=CLOSED,
         key="other-client-key",
     ),
     of_host(

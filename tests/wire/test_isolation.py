@@ -94,7 +94,7 @@ def calls(place: str, endpoint: Any) -> list[tuple[str, str]]:
 # llm_client needs a key; everywhere else it is refused.
 ENTRANCE = """
                  nothing  empty  admin  user  client  token  closed-client  their-admin  their-user  their-client
-named stackademy in       in     in     in    in      in     403            in           in          in
+named stackademy in       in     in     in    in      in     in             in           in          in
 named closed     403      403    in     in    403     403    in             403          403         403
 named draft      404      404    404    404   404     404    404            404          404         404
 named absent     404      404    404    404   404     404    404            404          404         404

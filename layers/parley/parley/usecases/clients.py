@@ -76,9 +76,10 @@ class Clients:
         """The llm_client, if the caller may chat with it.
 
         `caller` is who the API key belongs to, None for nobody. A deployed llm_client is
-        public unless a key is attached to it; the sandbox is never. Raises NotFound (also
-        for a named one that is not deployed, and for a key of another account),
-        Unauthenticated, Forbidden.
+        public unless a key is attached to it; the sandbox is never. Where it is public, the
+        key of another account or llm_client is as good as none. Raises NotFound (also for a
+        named one that is not deployed, and for a key of another account), Unauthenticated,
+        Forbidden.
         """
         if sandbox and caller is None:
             raise Unauthenticated("the sandbox needs an API key")
@@ -99,13 +100,15 @@ class Clients:
 
     @staticmethod
     def _check(client: LlmClient, caller: Principal, *, sandbox: bool) -> None:
+        # A key of somebody else is as good as none: on a public address that is enough.
+        public = not sandbox and not client.api_key
+        if public:
+            return
         if caller.account != client.account:
-            # A key of somebody else is as good as none: on a public address that is enough.
             if sandbox:
                 raise NoSuchLlmClient
-            if client.api_key:
-                raise Forbidden("this llm_client needs an API key")
-        elif is_of_another(caller, client):
+            raise Forbidden("this llm_client needs an API key")
+        if is_of_another(caller, client):
             raise Forbidden(ANOTHERS)
 
 

@@ -11,7 +11,7 @@ from parley.core.llm_client import LlmClient
 from parley.core.session import session_principal
 from parley.ports import UNKNOWN_CONNECTION, Connection, Post, Publisher
 from parley.usecases.cancel import Cancel
-from parley.usecases.clients import Clients
+from parley.usecases.clients import Clients, is_of_another
 from parley.usecases.follow import Follow
 from parley.usecases.keys import Authenticate
 from parley.usecases.sessions import Sessions
@@ -35,7 +35,7 @@ class Socket:
 
         `query` has an API key as `token`, or a session: `session_key`, with the `account`
         and `llm_client` it belongs to, and `token` too if the llm_client needs a key; where
-        it needs none, a wrong one counts as none.
+        it needs none, a wrong one and another llm_client's count as none.
         Nothing is posted: API Gateway knows the connection only after this has returned.
         """
         principal = await self._caller(query)
@@ -80,15 +80,17 @@ class Socket:
         """Whose key was sent, None for nobody's, and the llm_client that it is let into.
 
         As on the llm_client's host: a wrong key is as good as none where none is needed, and
-        where one is needed it is refused as such; another account's is none. Who has one may
-        chat with what is not deployed yet, as in the sandbox.
+        where one is needed it is refused as such; another account's or llm_client's is none.
+        Who has one may chat with what is not deployed yet, as in the sandbox.
         """
         holder, wrong = None, None
         try:
             holder = await self.authenticate(token) if token else None
         except Unauthenticated as error:
             wrong = error
-        if holder is not None and holder.account != ref.account:
+        if holder is not None and (
+            holder.account != ref.account or is_of_another(holder, await self.clients.find(ref))
+        ):
             holder = None
         try:
             return holder, await self.clients.enter(ref, holder, sandbox=holder is not None)

@@ -33,7 +33,8 @@ class Entrance:
 
         No key, and the empty one that the published component sends, is anonymous. So is a
         wrong one at a public address: the component sends its site's `sessionid` as a key,
-        where it can read one. Where a key is needed, a wrong one is refused as such.
+        where it can read one. So is there the key of another llm_client. Where a key is
+        needed, a wrong one is refused as such.
         """
         key = bare_key(self.request.headers.get("authorization", ""))
         wrong = self._authenticate(key) if key else None
@@ -44,6 +45,8 @@ class Entrance:
             self.client = client = self.run(entering)
         except (Forbidden, Unauthenticated) as error:
             raise wrong or error from None
+        if self._is_of_another(client):  # and yet let in: it is public
+            self.caller, key = None, ""
         return ChatCall(
             api=self.api,
             client=client,
