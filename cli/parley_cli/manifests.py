@@ -14,6 +14,7 @@ from parley_cli.typed import STDIN, called, read_text
 SUFFIXES = (".yaml", ".yml", ".json")
 # What others name comes before what names it.
 ORDER = ("Account", "User", "Secret", "Provider", "Model", "Plugin", "ApiKey", "LLMClient")
+ALIAS = "Chatbot"  # of LLMClient
 KIND = re.compile(r"""(?:^|[{,])\s*["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
 CATALOGUE = re.compile(r"(\s*(#.*)?\n)*models:")
 # How the API says where something is wrong: which document, which field, which line.
@@ -21,6 +22,12 @@ PLACE = re.compile(r"document ([0-9]+)\b")
 FIELD = re.compile(r"[\w.-]+: ")
 LINE = re.compile(r"not valid YAML: line ([0-9]+), ")
 NULL_TAG = "tag:yaml.org,2002:null"
+
+
+def is_kind(word: str) -> bool:
+    """Whether the API takes it for a kind: in any case, one or many, `llm-clients`."""
+    plain = re.sub("[-_]", "", word).lower().removesuffix("s")
+    return plain in {kind.lower() for kind in (*ORDER, ALIAS)}
 
 
 @dataclass(frozen=True)

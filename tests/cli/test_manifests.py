@@ -163,6 +163,20 @@ def test_what_describe_prints_can_be_applied_again_and_changes_nothing(run, writ
     assert told == "LLMClient academy unchanged\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["academy"], "say of which kind: parley describe KIND academy"),
+        (["llm-clients"], "say which one: parley describe llm-clients NAME"),
+        (["Chatbot"], "say which one: parley describe Chatbot NAME"),
+    ],
+)
+def test_describe_says_which_of_its_two_words_is_missing(run, words, said):
+    told = run("describe", *words)
+    assert told.exit_code == 2
+    assert said in told.stderr
+
+
 def test_get_lists_with_the_description_last(run, write):
     assert "no Plugin yet" in ok(run("get", "plugins")).stderr
     ok(run("apply", "-f", write("one.yaml", f"{PLUGIN}---{CLIENT}")))

@@ -12,7 +12,7 @@ import yaml
 
 from parley_cli.api import Json
 from parley_cli.errors import CliError, NotAuthenticated, Refused, Unreachable, Usage
-from parley_cli.manifests import Source, joined, problems_of, read_sources
+from parley_cli.manifests import Source, is_kind, joined, problems_of, read_sources
 from parley_cli.output import Output, age
 from parley_cli.session import After, JsonOption, Limit, api_of, confirm_deletion, output_of
 
@@ -213,6 +213,8 @@ def describe(
 ) -> None:
     """Show the manifest of something, with its status."""
     output = output_of(ctx)
+    if not name and not is_kind(kind):
+        raise Usage(f"say of which kind: parley describe KIND {kind}; the kinds are {KINDS}")
     if not name and kind.lower() not in {"account", "accounts"}:
         raise Usage(f"say which one: parley describe {kind} NAME; `parley get {kind}` lists them")
     manifest = api_of(ctx).of_kind("describe", kind, {"name": name}).get("data") or {}
