@@ -135,7 +135,7 @@ def test_who_opens_a_session_s_connection(
     [stored] = [connection.principal for connection in connections]
     assert (stored.account, stored.user_id, stored.client) == (ACCOUNT, stage.thread(of), of)
     assert stored.role is KeyRole.SESSION
-    ours = token == "user" or token == f"{of}'s"
+    ours = token in {"user", f"{of}'s"}
     assert stored.key_hash == (key_hash(stage.tokens[token]) if ours else "")
 
 
