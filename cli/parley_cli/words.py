@@ -21,6 +21,7 @@ TOLD: dict[str, str] = {
     "time_limit": _SLOW,
     "cut": _BROKEN,
     "malformed": "the provider's answer could not be read",
+    "tool_rounds": "the model only went on to call tools: see `limits.toolRounds` in its manifest",
     "lost": "the attempts were interrupted",
     "secret_unavailable": "the provider's key could not be read just now",
     "secret_missing": "the provider's key is not there: apply a Secret with its name",

@@ -295,21 +295,40 @@ async def test_a_model_that_never_stops_calling_has_to_answer(limit: int) -> Non
     assert answered(world) == "So be it."
 
 
-@pytest.mark.parametrize("limit", [0, 1])
-@pytest.mark.parametrize("said", [(), (Say(" \n"),)])
-async def test_calls_after_the_last_round_without_a_word_are_no_answer(
-    limit: int, said: tuple[Any, ...]
+SILENTLY = [(), (Say(" \n"),)]
+
+
+@pytest.mark.parametrize("said", SILENTLY)
+async def test_calls_of_what_was_never_offered_without_a_word_are_tried_again(
+    said: tuple[Any, ...],
 ) -> None:
-    world = a_world(limits={"toolRounds": limit})
-    calling = [(Say("Hm."), Ask((SUM,)))] * limit
-    world.provider.scripts = [*calling, (*said, Ask((SUM,))), *calling, (Say("Two."), End())]
+    world = a_world(limits={"toolRounds": 0})
+    world.provider.scripts = [(*said, Ask((SUM,))), (Say("Two."), End())]
     await ask(world)
     prompt = world.prompt("a")
     assert (prompt.status, prompt.error_code) == (Status.ERRORED, "malformed")
     assert (rounds(world), world.answer("a")) == ([], None)
     await world.clock.advance(2)
     await look(world)
-    assert answered(world) == ("Hm.\n\nTwo." if limit else "Two.")
+    assert answered(world) == "Two."
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("said", SILENTLY)
+async def test_calls_after_the_last_round_without_a_word_are_paid_for_once(
+    limit: int, said: tuple[Any, ...]
+) -> None:
+    """Another attempt would make all of its calls again, and most likely end the same way."""
+    world = a_world(limits={"toolRounds": limit})
+    world.provider.otherwise = lambda request: (
+        (Say("Hm."), Ask((SUM,))) if request.tools else (*said, Ask((SUM,)))
+    )
+    await ask(world)
+    prompt = world.prompt("a")
+    assert (prompt.status, prompt.error_code) == (Status.ABANDONED, "tool_rounds")
+    assert f"limits.toolRounds is {limit}" in prompt.error
+    assert (rounds(world), world.answer("a")) == ([], None)
+    assert len(world.provider.requests) == limit + 1
 
 
 @pytest.mark.parametrize("name", ["get_current_weather", "no_such_tool", ""])

@@ -46,6 +46,7 @@ const CODES = {
   cut: BROKEN_OFF,
   malformed: BROKEN_OFF,
   lost: BROKEN_OFF,
+  tool_rounds: "The assistant looked things up again and again and came to no answer. Please ask differently.",
   secret_unavailable: AGAIN_LATER,
   secret_missing: SET_UP,
   unknown_model: SET_UP,

@@ -54,6 +54,10 @@ RESULTS_BYTES = 96 * 1024
 UNKNOWN_TOOL = "there is no such tool"
 UNFORESEEN = "an unexpected error while the provider answered"
 NO_ANSWER = "the model asked for tools that it was not offered, and said nothing"
+ROUNDS_USED_UP = (
+    "the model went on to call tools after the last round, and said nothing: "
+    "spec.limits.toolRounds is {}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,7 @@ class Attempt:
             usage = _sum(usage, finished.usage)
             said = self.delivery.text[start:].removeprefix(ROUNDS_APART if start else "")
             if finished.calls and not request.tools and not said.strip():
-                raise ProviderFailed("malformed", NO_ANSWER, retryable=True)
+                raise _no_answer(len(rounds))
             if not finished.calls or not request.tools:
                 text = self.delivery.text
                 return Answered(text, finished.finish_reason, usage, tuple(rounds))
@@ -327,6 +331,13 @@ class Attempt:
         kept = data[: TEXT_LIMIT_BYTES - self._size]
         self.delivery.add(kept.decode(errors="ignore"))
         self._size += len(data)
+
+
+def _no_answer(rounds: int) -> ProviderFailed:
+    """Not retryable after rounds: another attempt would pay for each of them once more."""
+    if not rounds:
+        return ProviderFailed("malformed", NO_ANSWER, retryable=True)
+    return ProviderFailed("tool_rounds", ROUNDS_USED_UP.format(rounds), retryable=False)
 
 
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:

@@ -23,6 +23,9 @@ _BUSY_MODEL = (
 )
 _TOO_SLOW = "The assistant took too long to answer. Please try again."
 _BROKEN_OFF = "The assistant's answer broke off. Please try again."
+_NO_END = (
+    "The assistant looked things up again and again and came to no answer. Please ask differently."
+)
 _SET_UP = "The assistant is not set up correctly. Please tell whoever runs this page."
 _REFUSED = "The assistant could not take this message. Please say it differently."
 
@@ -40,6 +43,7 @@ TOLD: dict[str, tuple[str, int]] = {
     "cut": (_BROKEN_OFF, 502),
     "malformed": (_BROKEN_OFF, 502),
     "lost": (_BROKEN_OFF, 502),
+    "tool_rounds": (_NO_END, 502),
     "secret_unavailable": (_AGAIN_LATER, 503),
     "secret_missing": (_SET_UP, 502),
     "unknown_model": (_SET_UP, 502),
