@@ -122,6 +122,24 @@ class PlainRules:
 PLAIN = PlainRules()
 
 
+def question_of(prompt: Prompt, new: NewPrompt) -> Message:
+    """The message in which a prompt's question is stored, before it is changed."""
+    return Message(
+        account=prompt.account,
+        thread_id=prompt.thread_id,
+        turn=prompt.turn,
+        part=QUESTION,
+        id=prompt.id,
+        role=Role.USER,
+        text=new.text,
+        created_at=prompt.created_at,
+        updated_at=prompt.created_at,
+        user_id=prompt.user_id,
+        template=new.template,
+        meta={REPLACES: str(new.replaces)} if new.replaces else {},
+    )
+
+
 def fingerprint(new: NewPrompt) -> str:
     """Identifies the content of a submission: text, thread, model, template and retries.
 
@@ -230,24 +248,10 @@ class Accept:
             client=new.client,
             client_number=new.client_number,
         )
-        question = Message(
-            account=principal.account,
-            thread_id=new.thread_id,
-            turn=turn,
-            part=QUESTION,
-            id=new.id,
-            role=Role.USER,
-            text=new.text,
-            created_at=now,
-            updated_at=now,
-            user_id=principal.user_id,
-            template=new.template,
-            meta={REPLACES: str(new.replaces)} if new.replaces else {},
-        )
         sweep = self.policy.sweep_ms
         await self.prompts.accept(
             prompt,
-            question,
+            question_of(prompt, new),
             None if thread else rules.started(principal, new, now),
             due=now + sweep,
             distance=sweep,

@@ -11,10 +11,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from parley.core.errors import Conflict, Invalid, NotFound, TooManyOpenTurns
-from parley.core.prompt import Prompt
-from parley.core.thread import QUESTION, Message, Role
 from parley.ports import Page
-from parley.usecases.accept import NewPrompt
+from parley.usecases.accept import NewPrompt, question_of
 from parley.usecases.read import Shown
 from parley.wire.fields import ID, Body, PathId
 from parley.wire.http_calls import Call, Endpoint
@@ -110,25 +108,9 @@ async def add_prompt(call: Call, body: AddPrompt) -> Response[PromptAnswer]:
     if prompt.status.terminal:  # submitted before
         return _answered(call, await call.api.read.shown(prompt))
     # How many turns are ahead, and the question read back, would cost further calls.
-    answer = prompt_answer(Shown(prompt, _question(prompt, new)), call.principal)
+    answer = prompt_answer(Shown(prompt, question_of(prompt, new)), call.principal)
     del answer["prompt"]["ahead"]
     return Response(HTTPStatus.OK, JSON, answer)
-
-
-def _question(prompt: Prompt, new: NewPrompt) -> Message:
-    """The question as it was just stored."""
-    return Message(
-        account=prompt.account,
-        thread_id=prompt.thread_id,
-        turn=prompt.turn,
-        part=QUESTION,
-        id=prompt.id,
-        role=Role.USER,
-        text=new.text,
-        created_at=prompt.created_at,
-        updated_at=prompt.updated_at,
-        template=new.template,
-    )
 
 
 def _answered(call: Call, shown: Shown, *, waited: bool = False) -> Response[PromptAnswer]:
