@@ -10,6 +10,7 @@ from parley.core.resource import Kind
 from parley.core.session import session_id
 
 from tests.fakes.provider import Ask, End, Fail, Say
+from tests.fakes.world import ACCOUNT
 from tests.wire.chat_client import DOMAIN, ORIGIN, SANDBOX, ChatClient
 
 TOOL = "smarter_plugin_0000000011"
@@ -169,3 +170,19 @@ def test_what_is_attached_has_the_contracts_fields(client: ChatClient) -> None:
         (2, "date_calculator", 1),
     ]
     assert all(TIME.fullmatch(row["updated_at"]) for row in (plugin, *functions))
+
+
+@pytest.mark.parametrize("thing", ["function", "plugin"])
+def test_what_is_attached_has_the_same_id_in_the_lists_of_the_llm_client(
+    client: ChatClient, thing: str
+) -> None:
+    spec = client.world.resources.stored[ACCOUNT, Kind.PLUGIN, "courses"].spec
+    client.world.describe(Kind.PLUGIN, "books", number=12, **spec)
+    functions = ["date_calculator", "calculator"]
+    client.describe("stackademy", 1, functions=functions, plugins=["books", "courses"])
+    told = data_of(client, "")[f"{thing}s"][f"{thing}s"]
+    assert [row["id"] for row in told] == [1, 2]
+    for row in told:
+        path = f"{SANDBOX}/{thing}s/{row['id']}/"
+        found = client.at("GET", path, host=DOMAIN, key="user-key").json["data"][thing]
+        assert (found["id"], found["name"]) == (row["id"], row["name"])

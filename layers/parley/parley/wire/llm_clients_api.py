@@ -16,6 +16,7 @@ from parley.wire.fields import PathId
 from parley.wire.http_calls import Call, Endpoint
 from parley.wire.shapes import stamp
 from parley.wire.smarter.hosts import dns_status
+from parley.wire.smarter.shapes import attached_id
 
 Json = dict[str, Any]
 LIMIT_CAP = 100
@@ -77,7 +78,7 @@ async def list_llm_client_plugins(call: Call, client_id: PathId) -> Answer:
     client = await _client(call, client_id)
     items = [
         {
-            "id": plugin.number,
+            "id": attached_id(client.plugins, plugin.name),
             "name": plugin.name,
             "description": plugin.description,
             "plugin_class": "static",
@@ -92,10 +93,9 @@ async def list_llm_client_plugins(call: Call, client_id: PathId) -> Answer:
 async def list_llm_client_functions(call: Call, client_id: PathId) -> Answer:
     """The built-in functions that the model may call, as the model is told of them."""
     client = await _client(call, client_id)
-    ids = {name: number for number, name in enumerate(FUNCTIONS, 1)}
     items = [
         {
-            "id": ids[name],
+            "id": attached_id(client.functions, name),
             "name": name,
             "description": FUNCTIONS[name].description,
             "parameters": FUNCTIONS[name].parameters,

@@ -4,6 +4,7 @@ Strings are never changed, and nothing is in it that the public may not see: no 
 message, no key, nobody's address, no internal URL.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -31,6 +32,7 @@ from parley.wire.smarter.shapes import (
     Metadata,
     SnakeBody,
     Websocket,
+    attached_id,
 )
 
 SessionKeyQuery = Annotated[
@@ -150,9 +152,9 @@ async def config_of(call: ChatCall, session: Session) -> ConfigAnswer:
             input_characters=client.limits.input_characters, open_turn=client.limits.open_turn
         ),
         meta_data=_meta_data(call, session),
-        plugins=_attached("plugin", [_plugin(client, *one) for one in _numbered(client.plugins)]),
+        plugins=_attached("plugin", [_plugin(client, one) for one in client.plugins]),
         functions=_attached(
-            "function", [_row(client, *one) for one in _numbered(client.functions)]
+            "function", [_row(client, client.functions, one) for one in client.functions]
         ),
     )
     thing = "ChatConfig"
@@ -235,14 +237,10 @@ def _attached(kind: str, rows: list[Json]) -> Json:
     return {"meta_data": meta_data, f"{kind}s": rows}
 
 
-def _numbered(names: tuple[str, ...]) -> list[tuple[int, str]]:
-    return list(enumerate(names, start=1))
-
-
-def _row(client: LlmClient, place: int, name: str) -> Json:
-    """Something that is attached: its id is its place in the manifest that attached it."""
+def _row(client: LlmClient, names: Sequence[str], name: str) -> Json:
+    """Something that is attached; `names` are all of its kind."""
     return {
-        "id": place,
+        "id": attached_id(names, name),
         "name": name,
         "created_at": stamp(client.updated_at),
         "updated_at": stamp(client.updated_at),
@@ -250,10 +248,10 @@ def _row(client: LlmClient, place: int, name: str) -> Json:
     }
 
 
-def _plugin(client: LlmClient, place: int, name: str) -> Json:
+def _plugin(client: LlmClient, name: str) -> Json:
     """What there is to know of a plugin without reading it."""
     meta = {"name": name, "pluginClass": "static", "account": {"accountNumber": client.account}}
-    return {**_row(client, place, name), "plugin_meta": meta}
+    return {**_row(client, client.plugins, name), "plugin_meta": meta}
 
 
 TAG = "chat"

@@ -112,6 +112,11 @@ def called(messages: Iterable[Message], turn: int) -> list[ToolCall]:
     return [call for message in messages if message.turn == turn for call in message.calls]
 
 
+def attached_id(names: Sequence[str], name: str) -> int:
+    """The id of a plugin or function that is attached: its place in the manifest that did so."""
+    return names.index(name) + 1
+
+
 def notice(id_: str, role: Literal["smarter", "smarter_error"], text: str) -> ChatItem:
     """Something that the server says by itself."""
     return {**_item(id_, role, text), "smarter_is_new": True}
