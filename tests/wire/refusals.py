@@ -726,6 +726,14 @@ COMMAND_LINE = [
         key="user-key",
     ),
     Refusal(
+        "manifests that are not UTF-8",
+        400,
+        "the body is not valid UTF-8",
+        path="/api/v1/cli/apply",
+        body=b"kind: \xff",
+        key="admin-key",
+    ),
+    Refusal(
         "a query parameter that apply does not have",
         400,
         "apply has one query parameter, dry_run, also spelt dryRun or dry-run",

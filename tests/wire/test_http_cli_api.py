@@ -155,6 +155,7 @@ def test_a_misspelt_dry_run_is_refused_and_writes_nothing(client: Client, query:
             "document 2 (LLMClient y): spec.plugins.0: there is no Plugin z",
         ),
         ("x" * 1024 * 1024 + "yy", 413, "the body is larger than 1024 KB"),
+        (b"kind: \xff", 400, "the body is not valid UTF-8"),
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_is_written(

@@ -245,7 +245,7 @@ class Http:
 
     def _routed(self, request: Request, route: str, context: Any, endpoint: Endpoint) -> Answer:
         limit = CONVERSATION_LIMIT if endpoint.too_large else BODY_LIMIT
-        event = request.plain(route, limit=limit, mend=endpoint.chat)
+        event = request.plain(route, limit=limit, mend=endpoint.chat, any_text=endpoint.manifests)
         answer: Answer = self._routes.resolve(event, context)
         return {**answer, "statusCode": int(answer["statusCode"])}
 

@@ -98,15 +98,20 @@ class Request:
         )
 
     def plain(
-        self, route: str = "", *, limit: int = BODY_LIMIT, mend: bool = False
+        self,
+        route: str = "",
+        *,
+        limit: int = BODY_LIMIT,
+        mend: bool = False,
+        any_text: bool = False,
     ) -> dict[str, Any]:
         """The event as the router takes it: plain path, decoded body, the body being JSON.
 
         `route` is the path that another one stands for, `limit` the body's in bytes. `mend`
-        replaces what is only half of a character. Raises TooLarge, Invalid,
-        UnsupportedEncoding.
+        replaces what is only half of a character. `any_text` says that the body need not be
+        JSON, so that no refusal speaks of it. Raises TooLarge, Invalid, UnsupportedEncoding.
         """
-        body = self._body(limit)
+        body = self._body(limit, any_text=any_text)
         return {
             **self.event,
             "rawPath": route or self.path,
@@ -118,9 +123,9 @@ class Request:
 
     def text(self) -> str:
         """The body as text, for calls that take something else than JSON."""
-        return self._body(BODY_LIMIT)
+        return self._body(BODY_LIMIT, any_text=True)
 
-    def _body(self, limit: int) -> str:
+    def _body(self, limit: int, *, any_text: bool) -> str:
         raw = self.event.get("body") or ""
         if len(raw) > limit * 4 // 3 + 4:
             _too_large(limit)
@@ -138,7 +143,7 @@ class Request:
         try:
             return data.decode().strip()
         except UnicodeDecodeError:
-            raise Invalid("Invalid JSON") from None
+            raise Invalid("the body is not valid UTF-8" if any_text else "Invalid JSON") from None
 
 
 def plain_path(path: str) -> str:
