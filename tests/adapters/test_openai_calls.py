@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from parley.adapters import openai_calls
 from parley.adapters.openai_calls import (
     ARGUMENTS_BYTES,
-    CALLS_CAP,
+    CALLS_KEPT,
     LOOKED_AT_BYTES,
     StreamedCalls,
 )
@@ -111,13 +111,26 @@ def test_however_arguments_are_cut_they_come_out_whole(told: list[tuple[str, int
     assert whole(*parts) == tuple(expected)
 
 
-def test_of_too_many_calls_no_more_are_looked_at() -> None:
-    """The event loop, and the leases of other prompts, wait for the end of an event."""
-    deltas = iter([part(index) for index in range(100)])
-    with pytest.raises(ProviderFailed, match="malformed") as caught:
-        StreamedCalls().take(deltas)
-    assert caught.value.detail == "more than 32 tool calls at once"
-    assert len(list(deltas)) == 100 - CALLS_CAP - 1
+@pytest.mark.parametrize("indexed", [True, False])
+def test_of_too_many_calls_the_first_are_kept_whole(indexed: bool) -> None:
+    """What belongs to a call that is not kept must not get into one that is."""
+    names = [f"f{number}" for number in range(CALLS_KEPT + 40)]
+    parts = []
+    for number, name in enumerate(names):
+        index = number if indexed else None
+        parts += [part(index, f"c{number}", name, OSLO[:5]), part(index, None, None, OSLO[5:])]
+    assert whole(*parts) == tuple(
+        ToolCall(f"c{number}", name, OSLO) for number, name in enumerate(names[:CALLS_KEPT])
+    )
+
+
+def test_no_more_calls_are_held_than_are_kept() -> None:
+    """Each delta is looked for among them."""
+    streamed = StreamedCalls()
+    streamed.take(part(index, None, "f") for index in range(10_000))
+    assert len(streamed._calls) == CALLS_KEPT + 1
+    streamed.take([part(1, None, None, OSLO)])
+    assert [call.arguments for call in streamed.whole(7)[:3]] == ["{}", OSLO, "{}"]
 
 
 def test_of_too_many_arguments_no_more_are_looked_at() -> None:

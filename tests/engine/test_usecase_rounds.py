@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from parley.adapters.openai_calls import CALLS_KEPT
 from parley.core.access import TEXT_LIMIT_BYTES
 from parley.core.events import FRAME_BYTES, encoded, message_frame, tool_frame
 from parley.core.model import Catalogue
@@ -13,7 +14,7 @@ from parley.core.resource import Kind
 from parley.core.thread import ANSWER, QUESTION, Message, Role, ToolCall, answer_id
 from parley.ports import ChatMessage, ToolResult, WakeUp
 from parley.usecases.asking import ROUNDS_CAP
-from parley.usecases.attempt import RESULTS_BYTES
+from parley.usecases.attempt import CALLS_CAP, RESULTS_BYTES
 from parley.usecases.run import Again, Done
 
 from tests.fakes.provider import SILENT, Ask, Cut, End, Say, Wait
@@ -345,6 +346,27 @@ async def test_what_was_not_offered_is_not_called(name: str) -> None:
     assert answered(world) == "Well."
 
 
+@pytest.mark.parametrize("count", [CALLS_CAP, CALLS_CAP + 1, CALLS_KEPT])
+async def test_of_too_many_calls_at_once_the_first_are_made_and_the_others_told_of(
+    count: int,
+) -> None:
+    world = a_world()
+    sums = tuple(("calculator", f'{{"expression": "{n}"}}') for n in range(count))
+    world.provider.scripts = [(Ask(sums),), (Say("Well."), End())]
+    await ask(world, followers=("c",))
+    assert sorted(world.tools.calls) == sorted(sums[:CALLS_CAP])
+    [round_] = rounds(world)
+    assert [call.arguments for call in round_.calls] == [arguments for _, arguments in sums]
+    done, others = round_.calls[:CALLS_CAP], round_.calls[CALLS_CAP:]
+    assert {(call.outcome, call.result) for call in done} == {("ok", '["calculator"]')}
+    assert all((call.outcome, call.milliseconds) == ("failed", 0) for call in others)
+    assert all("32 calls" in json.loads(call.result)[0]["error"] for call in others)
+    told = world.provider.requests[-1].messages[-count:]
+    assert [message.call_id for message in told] == [call.id for call in round_.calls]
+    assert len(tools_told(world)) == 2 * count
+    assert answered(world) == "Well."
+
+
 async def test_a_tool_gets_the_plugins_that_the_turn_has() -> None:
     world = World()
     names = [plugin(world, n, d) for n, d in enumerate(("search_terms", "llm", "always"), 1)]
@@ -357,11 +379,11 @@ async def test_a_tool_gets_the_plugins_that_the_turn_has() -> None:
 async def test_large_results_are_cut_to_what_a_turn_can_store() -> None:
     world = a_world()
     world.tools.results["calculator"] = ToolResult("é" * 8192)
-    world.provider.scripts = [(Ask((SUM,) * 32),), (Ask((SUM,)),), (Say("x"), End())]
+    world.provider.scripts = [(Ask((SUM,) * CALLS_KEPT),), (Ask((SUM,)),), (Say("x"), End())]
     await ask(world)
     one, two = rounds(world)
     results = [call.result.encode() for call in one.calls]
-    assert max(map(len, results)) <= RESULTS_BYTES // 32
+    assert max(map(len, results)) == RESULTS_BYTES // CALLS_CAP
     assert results[0].endswith(b"\n[cut: the result has 16384 bytes]")
     assert two.calls[0].result == "é" * 8192
 
@@ -531,7 +553,7 @@ def worst_calls(count: int) -> tuple[ToolCall, ...]:
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 32])
+@pytest.mark.parametrize("count", [1, 2, 3, CALLS_CAP, CALLS_KEPT])
 def test_a_round_is_cut_to_fit_a_frame(count: int) -> None:
     calls = worst_calls(count)
     message = Message("a", "t", 1, 2, "m", Role.TOOL, "not told", 0, 0, calls=calls)

@@ -15,7 +15,9 @@ from parley.core.errors import ProviderFailed
 from parley.core.thread import ToolCall
 from parley.ports import ChatMessage, Tool
 
-CALLS_CAP = 32
+# More than a turn makes at once, for it tells the model of those that it does not make. Of
+# those beyond, which nobody in their senses asks for, nothing is kept, nor sent back.
+CALLS_KEPT = 64
 ARGUMENTS_BYTES = 64 * 1024
 LOOKED_AT_BYTES = 16 * ARGUMENTS_BYTES
 ID_LENGTH = 128
@@ -80,7 +82,7 @@ class _Call:
 
 @dataclass(slots=True)
 class StreamedCalls:
-    """The calls of one answer, put together as they come: at most 32, 64 KB of arguments.
+    """The calls of one answer, put together as they come: the first 64, 64 KB of arguments.
 
     The work is bounded, too, however small the deltas are cut: it holds up the event loop,
     and with it the leases of all prompts that the runner is at work on.
@@ -120,10 +122,10 @@ class StreamedCalls:
             if other or (not id_ and text.strip() and self._complete(known)):
                 known = None  # whole calls that share an index
         if known is None:
-            if len(self._calls) == CALLS_CAP:
-                raise malformed(f"more than {CALLS_CAP} tool calls at once")
             known = _Call(index)
-            self._calls.append(known)
+            # In the place of the one before it, if that is not kept either: parts without
+            # an index go to the newest, and must not get into a call that is kept.
+            self._calls[CALLS_KEPT:] = [known]
         return known
 
     def _known(self, index: int | None, id_: str, name: str) -> _Call | None:
@@ -153,7 +155,7 @@ class StreamedCalls:
         """
         calls: list[ToolCall] = []
         ids: set[str] = set()
-        for place, call in enumerate(self._calls, 1):
+        for place, call in enumerate(self._calls[:CALLS_KEPT], 1):
             if not call.name:
                 raise malformed("a tool call without a name")
             named = bool(call.id) and len(call.id) <= ID_LENGTH and call.id not in ids

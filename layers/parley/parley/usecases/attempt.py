@@ -49,9 +49,12 @@ from parley.usecases.verdicts import (
 from parley.usecases.waiting import every, stop
 
 RENEW_AGAIN_SECONDS = 0.5
+# So many calls of a round are made, all at once; of the others the model is told.
+CALLS_CAP = 32
 # The rounds of a turn are written in one transaction of 4 MB at most, each an item.
 RESULTS_BYTES = 96 * 1024
 UNKNOWN_TOOL = "there is no such tool"
+TOO_MANY_CALLS = f"not done: {CALLS_CAP} calls are done at once; ask again for those you still need"
 UNFORESEEN = "an unexpected error while the provider answered"
 NO_ANSWER = "the model asked for tools that it was not offered, and said nothing"
 ROUNDS_USED_UP = (
@@ -271,19 +274,29 @@ class Attempt:
         self, number: int, calls: Sequence[ToolCall], asked: Asking
     ) -> tuple[ToolCall, ...]:
         self.first_token_at = self.first_token_at or self.ports.clock.now()
-        size = min(RESULT_BYTES, RESULTS_BYTES // len(calls))
-        return tuple(await every(self._call(number, call, asked, size) for call in calls))
+        size = min(RESULT_BYTES, RESULTS_BYTES // min(len(calls), CALLS_CAP))
+        works = (
+            self._call(number, call, asked, size, over=place > CALLS_CAP)
+            for place, call in enumerate(calls, 1)
+        )
+        return tuple(await every(works))
 
-    async def _call(self, number: int, call: ToolCall, asked: Asking, size: int) -> ToolCall:
-        """Do a call, whatever becomes of it: the model is told. At most `size` bytes of it."""
+    async def _call(
+        self, number: int, call: ToolCall, asked: Asking, size: int, *, over: bool
+    ) -> ToolCall:
+        """Do a call, whatever becomes of it: the model is told. At most `size` bytes of it.
+
+        One that is `over` the number of calls at once is not made, and the model is told that.
+        """
         clock = self.ports.clock
         call = replace(call, plugin=asked.plugin_of(call.name))
         self.delivery.tool(number, call, done=False)
         start = clock.monotonic()
-        if asked.offers(call.name):
+        if not over and asked.offers(call.name):
             result = await self.ports.tools.call(call.name, call.arguments, asked.plugins)
         else:
-            result = ToolResult(json.dumps([{"error": UNKNOWN_TOOL}]), failed=True)
+            error = TOO_MANY_CALLS if over else UNKNOWN_TOOL
+            result = ToolResult(json.dumps([{"error": error}]), failed=True)
         answered = replace(
             call,
             result=_cut(result.text, size),
