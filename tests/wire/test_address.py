@@ -82,6 +82,7 @@ CHATS = [
     (API, "/api/v1/cli/prompt/stackademy", ClientRef(name="stackademy"), What.CHAT),
     (API, "/api/v1/cli/chat/config/a-b_c/", ClientRef(name="a-b_c"), What.CONFIG),
     (API, "/api/v1/cli/prompt/config/x", ClientRef(name="x"), What.CONFIG),
+    (API, "/api/v1/cli/config/stackademy/", ClientRef(name="stackademy"), What.CONFIG),
     (API, "/api/v1/cli/chat/StackAdemy/", ClientRef(name="stackademy"), What.CHAT),
     (API, "/api/v1/cli/chat/config/", ClientRef(name="config"), What.CHAT),
     (API, "/api/v1/cli/chat/no name/", ClientRef(), What.CHAT),
@@ -107,6 +108,8 @@ NOTHING = [
     (PRODUCTION, "/page"),
     (API, "/api/v1/cli/chat"),
     (API, "/api/v1/cli/chat/config/x/y"),
+    (API, "/api/v1/cli/config/"),
+    (API, "/api/v1/cli/config/config/x"),
 ]
 ORDINARY = [
     (API, "/"),

@@ -43,7 +43,7 @@ def test_a_session_sticks_to_key_machine_and_client(client: ChatClient) -> None:
     assert len(first) == 64
     said = cli(client, CHAT, {"prompt": "hello"}).json["data"]["request"]
     assert said["session_key"] == first
-    for path in (CONFIG, CONFIG.replace("/chat/", "/prompt/")):
+    for path in (CONFIG, CONFIG.replace("/chat/", "/prompt/"), CONFIG.replace("/chat/", "/")):
         assert session_of(client, path) == first
     others = [
         session_of(client, CONFIG.replace("machine-1", "machine-2")),

@@ -155,14 +155,18 @@ def _sandbox(segments: tuple[str, ...]) -> Address | None:
 
 
 def _cli(segments: tuple[str, ...]) -> Address | None:
-    if segments[:3] != ("api", "v1", "cli") or segments[3:4] not in {("chat",), ("prompt",)}:
+    words = {("chat",), ("prompt",), ("config",)}
+    if segments[:3] != ("api", "v1", "cli") or segments[3:4] not in words:
         return None
     word, rest = segments[3], segments[4:]
-    what, name = What.CHAT, rest[-1] if rest else ""
-    if len(rest) == 2 and rest[0] == "config":
-        what = What.CONFIG
-    elif len(rest) != 1:
+    what = What.CHAT
+    if word == "config":  # without a word for chat, as the other families have it
+        word, what = "chat", What.CONFIG
+    elif len(rest) == 2 and rest[0] == "config":
+        what, rest = What.CONFIG, rest[1:]
+    if len(rest) != 1:
         return Address(ClientRef(), What.NOTHING, sandbox=True, word=word)
+    [name] = rest
     # Names are stored in lower case.
     ref = ClientRef(name=name.lower() if NAME.fullmatch(name) else "")
     route = f"{CLI_CHAT}/config/{name}" if what is What.CONFIG else f"{CLI_CHAT}/{name}"
