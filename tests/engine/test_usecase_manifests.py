@@ -362,9 +362,25 @@ async def test_models_and_providers_share_the_catalogue(world: Described) -> Non
     kept = world.accounts.catalogues[ACCOUNT]
     assert (kept.providers, [one.id for one in kept.models]) == (catalogue.providers, ["only"])
     await world.manifests.delete(ADMIN, PROVIDER, "acme")
-    await world.manifests.delete(ADMIN, MODEL, "only")
     left = world.accounts.catalogues[ACCOUNT]
-    assert (left.models, left.providers) == ((), ())
+    assert (left.models, left.providers) == (kept.models, ())
+
+
+@pytest.mark.parametrize("default", [True, False], ids=["marked", "first"])
+async def test_the_model_of_what_names_none_is_deleted_once_another_one_is(
+    world: Described, default: bool
+) -> None:
+    catalogue = Catalogue((Model("one", "u", "m", default=default), Model("two", "u", "m")))
+    world.accounts.catalogues[ACCOUNT] = catalogue
+    with pytest.raises(Conflict, match=r"^Model one answers whatever names no model: make another"):
+        await world.manifests.delete(ADMIN, MODEL, "one")
+    assert world.accounts.catalogues[ACCOUNT] == catalogue
+    await world.apply(model("three", default=True))
+    await world.manifests.delete(ADMIN, MODEL, "one")
+    await world.manifests.delete(ADMIN, MODEL, "two")
+    assert [one.id for one in world.accounts.catalogues[ACCOUNT].models] == ["three"]
+    with pytest.raises(Conflict):
+        await world.manifests.delete(ADMIN, MODEL, "three")
 
 
 async def test_a_secret_that_was_put_by_other_means_stays_good(world: Described) -> None:

@@ -742,6 +742,15 @@ COMMAND_LINE = [
         key="admin-key",
     ),
     Refusal(
+        "deleting the model of what names none",
+        409,
+        "Model model answers whatever names no model: make another the default first (apply it "
+        "with default: true)",
+        path="/api/v1/cli/delete/model?name=model",
+        body={},
+        key="admin-key",
+    ),
+    Refusal(
         "logs, which this API does not serve",
         501,
         "the logs of LLMClient manifests are not served by this API: whoever operates the stack "

@@ -61,6 +61,12 @@ class Catalogue:
     providers: tuple[ProviderEntry, ...] = ()
     version: int = 0
 
+    @property
+    def default(self) -> Model | None:
+        """What answers whatever names no model: the one that is marked so, else the first."""
+        marked = (model for model in self.models if model.default)
+        return next(marked, next(iter(self.models), None))
+
     def provider(self, name: str) -> ProviderEntry | None:
         """The account's provider with this name, else the built-in one."""
         for entry in (*self.providers, *BUILT_IN_PROVIDERS):
@@ -97,9 +103,11 @@ class Catalogue:
         Resolved when an attempt starts, so that a change of default reaches queued
         prompts.
         """
+        if not model_id:
+            if self.default is None:
+                raise Invalid("the account has no models")
+            return self.default
         for model in self.models:
-            if model.id == model_id or (not model_id and model.default):
+            if model.id == model_id:
                 return model
-        if not model_id and self.models:
-            return self.models[0]
-        raise UnknownModel if model_id else Invalid("the account has no models")
+        raise UnknownModel

@@ -41,6 +41,11 @@ class Draft:
             self._catalogue = await self.models.catalogue(self.principal.account)
         return self._catalogue
 
+    async def is_default(self, model_id: str) -> bool:
+        """Whether what names no model is answered by this one."""
+        default = (await self.catalogue()).default
+        return default is not None and default.id == model_id
+
     async def find(self, kind: ManifestKind, name: str) -> Manifest | None:
         planned = self.planned.get((kind, name))
         return planned or await self.stores[kind].find(self.principal, kind, name)

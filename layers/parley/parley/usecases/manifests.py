@@ -189,7 +189,9 @@ class Manifests:
         return found
 
     async def delete(self, principal: Principal, kind: ManifestKind, name: str) -> Manifest:
-        """Delete one; raises NotFound, Conflict if others name it, Invalid for the account."""
+        """Delete one; raises NotFound, Invalid for the account, Conflict for what others need:
+        what they name, and the model of those that name none.
+        """
         draft = self._draft(principal)
         if kind is ManifestKind.ACCOUNT:
             raise Invalid("an account cannot be deleted")
@@ -197,6 +199,11 @@ class Manifests:
         if using := await uses(draft, found):
             more = f" and {len(using) - NAMED_CAP} more" if len(using) > NAMED_CAP else ""
             raise Conflict(f"{kind} {name} is used by {', '.join(using[:NAMED_CAP])}{more}")
+        if kind is ManifestKind.MODEL and await draft.is_default(name):
+            raise Conflict(
+                f"Model {name} answers whatever names no model: make another the default first "
+                "(apply it with default: true)"
+            )
         if kind is ManifestKind.API_KEY and await self.keys.is_own(principal, name):
             raise Invalid("a key cannot revoke itself")
         await self._stores[kind].delete(principal, found)

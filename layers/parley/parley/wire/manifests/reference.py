@@ -34,7 +34,8 @@ Generated from the models (`python -m parley.wire.manifests.reference > docs/man
   texts. A call takes at most 100 documents and 1 MB, a `spec` 256 KB,
   annotations 32 KB.
 - `Chatbot` is the older name of `LLMClient`. `SqlPlugin` and `ApiPlugin` are not supported.
-- What others name cannot be deleted. An `ApiKey` that is deleted is revoked; the `Account` stays.
+- What others name cannot be deleted, nor the `Model` that answers what names none: make another
+  one the default first. An `ApiKey` that is deleted is revoked; the `Account` stays.
 - An `ApiKey` and a `Model` keep only their name of the metadata, a `Provider` also its description:
   the report says what was not kept.
 """
