@@ -139,6 +139,46 @@ def test_a_model_that_a_plugin_chose_is_the_answers_and_not_the_chats(client: Ch
     assert named(client, key) == ("", "")
 
 
+def figures(body: dict[str, Any]) -> tuple[float | None, int]:
+    return body["metadata"]["temperature"], body["metadata"]["max_completion_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ({"temperature": 0.9, "maxTokens": 33}, (0.9, 33)),
+        ({"temperature": 0.0}, (0.0, 2048)),
+        ({"maxTokens": 33}, (0.5, 33)),
+        ({}, (0.5, 2048)),
+    ],
+)
+def test_an_answer_tells_the_figures_that_it_was_asked_for_with(
+    client: ChatClient, prompt: dict[str, Any], expected: tuple[float, int]
+) -> None:
+    spec = {
+        "selector": {"directive": "always"},
+        "prompt": {"systemRole": "Know the courses."} | prompt,
+        "data": {"description": "Courses.", "staticData": {"ai": "AI 101"}},
+    }
+    client.world.describe(Kind.PLUGIN, "courses", number=11, **spec)
+    body = client.answered(client.opened(), "hello")
+    [request] = client.world.provider.requests
+    assert figures(body) == (request.temperature, request.model.max_tokens) == expected
+
+
+@pytest.mark.parametrize("temperature", [0.25, None])
+def test_and_tells_the_same_when_the_manifest_has_changed(
+    client: ChatClient, temperature: float | None
+) -> None:
+    client.describe("stackademy", 1, config=OPEN | {"defaultTemperature": temperature})
+    key, intro = client.opened(), {"role": "assistant", "content": "Welcome!", "id": "intro.1"}
+    client.answered(key, "hello", intro)
+    client.describe("stackademy", 1, config=OPEN | {"defaultTemperature": 1, "defaultMaxTokens": 7})
+    again = told(client.say(key, "hello", intro))
+    assert again["status"] == 200
+    assert figures(again) == (temperature, 2048)
+
+
 def test_what_has_no_answer_names_what_would_answer(client: ChatClient) -> None:
     key = client.opened()
     client.world.models.remembered.forget_all()

@@ -35,6 +35,9 @@ CALLED_UP = "plugins"
 # if the model is the llm_client's own and not one that a plugin chose.
 MODEL = "model"
 PROVIDER = "provider"
+# And the figures that the model was asked with, as texts; no temperature if it was left to it.
+TEMPERATURE = "temperature"
+MAX_TOKENS = "max_tokens"
 # In the `meta` of a question that was edited: the turn whose place it takes.
 REPLACES = "replaces"
 

@@ -227,7 +227,7 @@ class Attempt:
             raise ProviderFailed("question_gone", "the question was deleted", retryable=False)
         self.delivery.open_with(message_frame(question))
         found = asking(setup, question, context, ports.clock.now())
-        self.meta = setup.meta_of(found.request.model)
+        self.meta = setup.meta_of(found.request)
         if found.called_up:
             self.meta[CALLED_UP] = found.called_up
         name = found.request.model.secret

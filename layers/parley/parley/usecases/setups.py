@@ -11,8 +11,8 @@ from parley.core.model import Catalogue, Model
 from parley.core.plugin import StaticPlugin, plugin_of
 from parley.core.remembered import Remembered
 from parley.core.resource import Kind, Resource
-from parley.core.thread import MODEL, PROVIDER
-from parley.ports import CatalogueStore, ResourceStore
+from parley.core.thread import MAX_TOKENS, MODEL, PROVIDER, TEMPERATURE
+from parley.ports import CatalogueStore, ProviderRequest, ResourceStore
 
 # Short, so that whoever changes a manifest soon sees the effect.
 REMEMBER_SECONDS = 5
@@ -46,13 +46,18 @@ class Setup:
         """
         return PROMPT_PAGE if self.client is None else min(3 * self.budget.turns, CHAT_PAGE)
 
-    def meta_of(self, model: Model) -> dict[str, str]:
-        """What an answer of this model says of it: it may be one that a plugin chose."""
+    def meta_of(self, request: ProviderRequest) -> dict[str, str]:
+        """What the answer says of this request: its model and figures may be a plugin's."""
         if self.client is None:
             return {}
+        model, temperature = request.model, request.temperature
         provider, name = self.catalogue.named(self.client.provider, model)
-        own = {PROVIDER: provider} if model.id == self.model.id else {}
-        return {MODEL: name} | own
+        meta = {MODEL: name, MAX_TOKENS: str(model.max_tokens)}
+        if temperature is not None:
+            meta[TEMPERATURE] = str(temperature)
+        if model.id == self.model.id:
+            meta[PROVIDER] = provider
+        return meta
 
     def model_named(self, name: str) -> Model:
         """The model that a plugin names: one of the llm_client's provider, or of the catalogue.

@@ -1,7 +1,7 @@
 """The envelope of a chat answer: contract 4.5, with what a person should read inside."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from parley.core.errors import Limited, ParleyError, TooLarge, TooManyOpenTurns
 from parley.core.events import prompt_state
 from parley.core.prompt import Prompt, Status, Usage
-from parley.core.thread import MODEL, ToolCall
+from parley.core.thread import MAX_TOKENS, MODEL, TEMPERATURE, ToolCall
 from parley.usecases.converse import Turned
 from parley.wire.http_calls import ChatCall
 from parley.wire.smarter.naming import naming_of
@@ -81,9 +81,9 @@ def body_of(
     tools = [notice(f"tool_{one.id}", "smarter", used(one)) for one in calls]
     body = _completion(call, prompt, new[0]["content"], answer.finish_reason if answer else "stop")
     asked = turned.question.text if turned.question else text
-    if answer and (model := answer.meta.get(MODEL)):
-        body["model"] = model
-    body["metadata"] = _metadata(call, body["model"], calls, asked)
+    meta = answer.meta if answer else {}
+    body["model"] = meta.get(MODEL) or body["model"]
+    body["metadata"] = _metadata(call, body["model"], calls, asked) | _figures(meta)
     body["smarter"] = _smarter(
         call, turned.session.key, [*tools, *new], calls=calls, prompt=prompt_state(prompt)
     )
@@ -174,6 +174,14 @@ def _metadata(call: ChatCall, model: str, calls: list[ToolCall], text: str) -> J
         "max_completion_tokens": call.client.max_tokens,
         "input_text": text,
     }
+
+
+def _figures(meta: Mapping[str, str]) -> Json:
+    """What an answer says of how it was asked for; one from before it said that says nothing."""
+    if MAX_TOKENS not in meta:
+        return {}
+    temperature = float(meta[TEMPERATURE]) if TEMPERATURE in meta else None
+    return {"temperature": temperature, "max_completion_tokens": int(meta[MAX_TOKENS])}
 
 
 def _tool_call(call: ChatCall, one: ToolCall) -> Json:
