@@ -225,6 +225,42 @@ def test_the_scheme_is_the_callers(client: ChatClient) -> None:
     assert data["chatbot"]["url_chatbot"] == f"http://{HOST}/chat/"
 
 
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        (f"{HOST}.", HOST),
+        (f"{HOST}:443", HOST),
+        (f"{HOST.upper()}.:80", HOST),
+        # Here a port is part of the address: this machine's, and a network's without names.
+        (f"stackademy.{ACCOUNT}.api.localhost:9357", f"stackademy.{ACCOUNT}.api.localhost:9357"),
+        ("127.0.0.1:9357", "127.0.0.1:9357"),
+        ("10.1.2.3:9357", "10.1.2.3:9357"),
+        ("parley:9357", "parley:9357"),
+        ("[::1]:9357", "[::1]:9357"),
+    ],
+)
+def test_an_address_has_no_port_where_there_is_but_one(
+    client: ChatClient, host: str, told: str
+) -> None:
+    base, key = ("", "") if "." + ACCOUNT in host else (SANDBOX, "user-key")
+    data = data_of(client, f"{base}/config/", host=host, key=key, x_forwarded_proto="https")
+    shown = base.replace("/1", "/rMTAwMDAwMQx")
+    assert data["chatbot"]["url_chatbot"] == f"https://{told}{shown}/chat/"
+    assert (
+        data["history"]["chat"]["url"] == data["meta_data"]["url"] == f"https://{told}{shown}/chat/"
+    )
+    assert data["meta_data"]["hostname"] == told
+    listed = client.at("GET", "/api/v1/llm-clients/1/", host=host, key="user-key")
+    if base:
+        assert listed.json["data"]["llm_client"]["status"]["sandboxHost"] == told
+
+
+def test_a_page_in_another_spelling_of_its_host_is_its_own(client: ChatClient) -> None:
+    for host in (f"{HOST}.", f"{HOST}:8443"):
+        reply = client.at("GET", "/config/", host=host, origin=f"https://{host}")
+        assert reply.headers["access-control-allow-origin"] == f"https://{host}"
+
+
 def test_a_session_is_kept_and_one_that_is_not_known_is_replaced(client: ChatClient) -> None:
     first = data_of(client)
     assert first["session_new"] is True

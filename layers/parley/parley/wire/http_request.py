@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Never
 from urllib.parse import unquote
 
-from parley.core.address import scheme_of
+from parley.core.address import bare_host, is_local, scheme_of
 from parley.core.errors import Invalid, TooLarge
 from parley.wire.errors import UnsupportedEncoding
 
@@ -28,6 +28,8 @@ GZIP_WINDOW = 31
 # Half of a character, as JSON has it and in Python; JSON's may have its other half beside it.
 HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 HALF = re.compile("[\ud800-\udfff]")
+# A name below a top-level domain, which no address of digits is.
+PUBLIC = re.compile(r"\.[a-z][a-z0-9-]*$")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -50,11 +52,28 @@ class Request:
         return self.headers.get("host", "").strip().lower()
 
     @property
+    def told_host(self) -> str:
+        """The host as we print it: a public name has neither a port nor a dot at its end.
+
+        API Gateway has one port, so whatever else a caller sends leads nowhere.
+        """
+        bare = bare_host(self.host)
+        return bare if PUBLIC.search(bare) and not is_local(bare) else self.host
+
+    @property
     def origin(self) -> str:
-        """The API's own origin as the caller sees it, e.g. `https://api.example.com`."""
+        """The API's own origin as we print it, e.g. `https://api.example.com`."""
+        return f"{self._scheme}://{self.told_host}"
+
+    @property
+    def called_origin(self) -> str:
+        """The API's own origin as the browser has it whose page called."""
+        return f"{self._scheme}://{self.host}"
+
+    @property
+    def _scheme(self) -> str:
         forwarded = self.headers.get("x-forwarded-proto", "")
-        scheme = forwarded if forwarded in {"http", "https"} else scheme_of(self.host)
-        return f"{scheme}://{self.host}"
+        return forwarded if forwarded in {"http", "https"} else scheme_of(self.host)
 
     @property
     def source_ip(self) -> str:

@@ -220,7 +220,7 @@ def status_of(call: Call, client: LlmClient) -> Json:
     sandbox = f"{origin}{CLIENTS}/{client.hashed_id}/"
     chat = sandbox_url(client.number, origin)
     named = (custom_url or default_url) if client.deployed else ""
-    hostname = (client.host or default_host) if named else call.request.host
+    hostname = (client.host or default_host) if named else call.request.told_host
     return {
         "accountNumber": client.account,
         "username": call.principal.user_id,
@@ -228,7 +228,7 @@ def status_of(call: Call, client: LlmClient) -> Json:
         "defaultHost": default_host or None,
         "defaultUrl": default_url or None,
         "customUrl": custom_url or None,
-        "sandboxHost": call.request.host,
+        "sandboxHost": call.request.told_host,
         "sandboxUrl": sandbox,
         "hostname": hostname,
         "url": named or sandbox,

@@ -226,7 +226,7 @@ def _meta_data(call: ChatCall, session: Session) -> Json:
         "chatbot_id": client.number,
         "chatbot_name": client.name,
         "rfc1034_compliant_name": client.dns_name,
-        "hostname": call.request.host,
+        "hostname": call.request.told_host,
         "url": chat_url(call),
         "session_key": session.key,
     }

@@ -90,7 +90,8 @@ class Entrance:
         chats = self.api.chats
         client = self.client or self._looked_up()
         if client is not None:
-            return cors.allows(client, origin, self.request.origin, chats.domain, chats.environment)
+            own = self.request.called_origin
+            return cors.allows(client, origin, own, chats.domain, chats.environment)
         # A preflight has no key, so in the sandbox nobody knows yet whose number it is.
         # What it lets through meets the llm_client's own list, and has nothing without a key.
         listed = self.api.allowed_origins
