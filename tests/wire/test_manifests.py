@@ -80,6 +80,7 @@ NAME_RULE = (
     "must be at most 50 letters, digits, hyphens and underscores, "
     "with a letter or digit at both ends"
 )
+IN_A_ROW = "must not have two hyphens or underscores in a row"
 URL_RULE = "must be a URL such as https://example.com"
 TOO_LONG = "must have at most 255 characters"
 ORIGIN_RULE = "must be scheme://host[:port], without a path or a slash at the end"
@@ -245,7 +246,8 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("LLMClient", "metadata.name", "www", "metadata.name: www is reserved"),
     ("LLMClient", "metadata.name", "123", "metadata.name: must have a letter"),
     ("LLMClient", "metadata.name", "a-b_c", "metadata.name: may have hyphens or underscores"),
-    ("LLMClient", "metadata.name", "xn--a", "metadata.name: must not begin with xn--"),
+    ("LLMClient", "metadata.name", "xn--a", f"metadata.name: {IN_A_ROW}"),
+    ("LLMClient", "metadata.name", "a__b", f"metadata.name: {IN_A_ROW}"),
     ("LLMClient", "spec", GONE, "spec: must be given"),
     ("LLMClient", "spec.config", None, "spec.config: must not be null"),
     ("LLMClient", CONFIG + "subdomain", "x", "spec.config.subdomain: must be a mapping"),

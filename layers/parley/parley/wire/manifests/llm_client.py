@@ -41,8 +41,8 @@ def _label(name: str) -> str:
         raise ValueError("must have a letter: a number alone is an id")
     if "-" in name and "_" in name:
         raise ValueError("may have hyphens or underscores, not both: both are hyphens in its host")
-    if name.startswith(("xn--", "xn__")):
-        raise ValueError("must not begin with xn--")
+    if re.search(r"[-_]{2}", name):
+        raise ValueError("must not have two hyphens or underscores in a row")
     return name
 
 
@@ -51,7 +51,7 @@ class LlmClientMetadata(Metadata):
 
     name: Annotated[Name, AfterValidator(_label)] = Field(
         description="The label of its host, `_` becoming `-`. At most 50 letters, digits and "
-        "`-` or `_`, with a letter; stored in lower case."
+        "`-` or `_`, never two of these in a row, with a letter; stored in lower case."
     )
 
 
