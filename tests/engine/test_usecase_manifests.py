@@ -57,8 +57,8 @@ def client(name: str = "adviser", **spec: Any) -> Manifest:
     return Manifest(CLIENT, name, spec={"config": spec.pop("config", {}), **spec})
 
 
-def plugin(name: str = "courses") -> Manifest:
-    return Manifest(PLUGIN, name, spec={"data": {"staticData": {"a": 1}}})
+def plugin(name: str = "courses", **prompt: Any) -> Manifest:
+    return Manifest(PLUGIN, name, spec={"prompt": prompt, "data": {"staticData": {"a": 1}}})
 
 
 def key(name: str = "site", **spec: Any) -> Manifest:
@@ -192,6 +192,7 @@ async def test_a_document_may_name_what_comes_before_it_and_not_what_comes_after
         (client(plugins=["x"]), "spec.plugins.0: there is no Plugin x"),
         (client(apiKey="x"), "spec.apiKey: there is no active ApiKey of this name"),
         (client(config={"provider": "x"}), "spec.config.provider: there is no Provider x"),
+        (plugin(provider="x"), "spec.prompt.provider: there is no Provider x, nor one built in"),
         (
             client(config={"provider": "openai"}),
             "spec.config.defaultModel: must be given: openai has no default_model",
@@ -212,6 +213,15 @@ async def test_what_is_named_must_be_there(
     world: Described, manifest: Manifest, problem: str
 ) -> None:
     assert (await world.problem(manifest)).startswith(problem)
+
+
+async def test_a_plugin_may_name_a_provider_of_the_account_or_one_built_in(
+    world: Described,
+) -> None:
+    reports = await world.apply(
+        provider(), plugin("ours", provider="acme"), plugin("built-in", provider="openai")
+    )
+    assert [report.outcome for report in reports] == ["created"] * 3
 
 
 PASTED = "sk-proj-0123456789"
@@ -464,7 +474,8 @@ async def test_only_an_llm_client_can_be_deployed(world: Described) -> None:
         (provider(default_model="m"), client(config={"provider": "acme"}), "LLMClient adviser"),
         (model(), client(config={"defaultModel": "small"}), "LLMClient adviser"),
         (secret(), provider("other", api_key="acme"), "Provider other"),
-        (model(), replace(plugin(), spec={"prompt": {"model": "small"}}), "Plugin courses"),
+        (model(), plugin(model="small"), "Plugin courses"),
+        (provider(), plugin(provider="acme"), "Plugin courses"),
         (key(), client(apiKey="site"), "LLMClient adviser"),
         (secret(), model(secret="acme"), "Model small"),
         (Manifest(USER_KIND, "jo"), key(user="jo"), "ApiKey site"),

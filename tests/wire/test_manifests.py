@@ -233,6 +233,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     ),
     ("Plugin", "spec.prompt.temperature", 1.1, "spec.prompt.temperature: must be less than or"),
     ("Plugin", "spec.prompt.maxTokens", 0, "spec.prompt.maxTokens: must be greater than or"),
+    ("Plugin", "spec.prompt.maxTokens", 8193, "spec.prompt.maxTokens: must be less than or"),
     ("Plugin", "spec.prompt.model", 1, "spec.prompt.model: must be a text"),
     ("Plugin", "spec.prompt.provider", "a b", f"spec.prompt.provider: {NAME_RULE}"),
     ("Plugin", "spec.data.description", 1, "spec.data.description: must be a text"),

@@ -62,6 +62,7 @@ class Draft:
             ManifestKind.ACCOUNT: self._account,
             ManifestKind.API_KEY: self._api_key,
             ManifestKind.LLM_CLIENT: self._llm_client,
+            ManifestKind.PLUGIN: self._plugin,
             ManifestKind.SECRET: self._value,
             ManifestKind.PROVIDER: self._provider,
             ManifestKind.MODEL: self._model,
@@ -112,6 +113,15 @@ class Draft:
         found += await self._attached_key(before, after)
         return found + await self._answers(after)
 
+    async def _plugin(self, _before: Manifest | None, after: Manifest) -> list[str]:
+        return await self._no_provider("spec.prompt.provider", after.at("prompt", "provider"))
+
+    async def _no_provider(self, path: str, name: str | None) -> list[str]:
+        """The problem of naming a provider that is not there; none if it is, or none is named."""
+        if not name or (await self.catalogue()).provider(name):
+            return []
+        return [f"{path}: there is no Provider {name}, nor one built in"]
+
     async def _attached_key(self, before: Manifest | None, after: Manifest) -> list[str]:
         """A key that was revoked since stays: the client can be changed, and is not public.
 
@@ -131,9 +141,9 @@ class Draft:
         model = after.at("config", "defaultModel") or ""
         if not provider and not model:
             return []
+        if missing := await self._no_provider("spec.config.provider", provider):
+            return missing
         catalogue = await self.catalogue()
-        if provider and catalogue.provider(provider) is None:
-            return [f"spec.config.provider: there is no Provider {provider}, nor one built in"]
         try:
             catalogue.resolve_with(provider, model)
         except Invalid:
@@ -222,10 +232,10 @@ async def uses(draft: Draft, manifest: Manifest) -> list[str]:
                 for key in keys.items
                 if key.spec["user"] == name and key.spec["active"]
             ]
-        case ManifestKind.MODEL:
+        case ManifestKind.MODEL | ManifestKind.PROVIDER:
             clients = await _naming(draft, ManifestKind.LLM_CLIENT, manifest)
             return clients + await _naming(draft, ManifestKind.PLUGIN, manifest)
-        case ManifestKind.PLUGIN | ManifestKind.PROVIDER | ManifestKind.API_KEY:
+        case ManifestKind.PLUGIN | ManifestKind.API_KEY:
             return await _naming(draft, ManifestKind.LLM_CLIENT, manifest)
         case _:
             return []
@@ -240,7 +250,8 @@ def _names(one: Manifest, manifest: Manifest) -> bool:
     """Whether an LLMClient or a Plugin names what the manifest describes."""
     name, provider = manifest.name, one.at("config", "provider")
     if one.kind is ManifestKind.PLUGIN:
-        return bool(one.at("prompt", "model") == name)
+        field = "provider" if manifest.kind is ManifestKind.PROVIDER else "model"
+        return bool(one.at("prompt", field) == name)
     match manifest.kind:
         case ManifestKind.PLUGIN:
             return name in one.spec.get("plugins", ())

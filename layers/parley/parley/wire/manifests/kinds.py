@@ -163,7 +163,10 @@ class PluginSelector(Part):
 class PluginPrompt(Part):
     """What it changes in a turn that uses it."""
 
-    provider: Name | None = Field(None, description="Kept; the client's provider is used.")
+    provider: Name | None = Field(
+        None,
+        description="A Provider, or one built in. Kept; the client's provider is used.",
+    )
     system_role: Annotated[str, Field(max_length=8192)] = Field(
         description="Added to what the model is told first."
     )
@@ -173,7 +176,7 @@ class PluginPrompt(Part):
         "provider the id of a Model.",
     )
     temperature: Temperature | None = Field(None, description="Instead of the client's.")
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+    max_tokens: Annotated[int, Field(ge=1, le=8192)] | None = Field(
         None, description="Instead of the client's."
     )
 
