@@ -629,7 +629,7 @@ ENTRANCE = [
     of_host(
         "a method that the path does not answer",
         405,
-        "this path answers GET, OPTIONS, POST",
+        "this path answers GET, HEAD, OPTIONS, POST",
         method="PUT",
     ),
 ]

@@ -52,7 +52,7 @@ def test_only_listed_origins_are_allowed_where_there_is_a_list() -> None:
 
 def test_a_wrong_method_names_the_right_ones(client: Client) -> None:
     reply = client.call("PATCH", "/prompt-svc/prompt/x")
-    assert (reply.status, reply.headers["allow"]) == (405, "DELETE, GET, OPTIONS")
+    assert (reply.status, reply.headers["allow"]) == (405, "DELETE, GET, HEAD, OPTIONS")
 
 
 @pytest.mark.parametrize("endpoint", http.ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")

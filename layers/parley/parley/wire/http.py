@@ -150,7 +150,8 @@ class Http:
     def resolve(self, event: Mapping[str, Any], context: Any) -> Answer:
         """The answer to an event, whatever happens."""
         started = time.monotonic()
-        request = Request.of(event)
+        sent = Request.of(event)
+        request = sent.reading()
         address = locate(request.host, request.path, (self._api.chats.domain,))
         self._call = None
         if address is None:
@@ -164,8 +165,8 @@ class Http:
             # A cache in front of us would hand one visitor's session key to the next.
             answer["headers"]["Cache-Control"] = "no-store"
         path = address.route if address and address.route else request.path
-        self._observer.answered(self._record_of(request.method, path, answer, started))
-        return answer
+        self._observer.answered(self._record_of(sent.method, path, answer, started))
+        return {**answer, "body": ""} if sent.method == "HEAD" else answer
 
     def _guarded(self, work: Callable[[], Answer]) -> Answer:
         try:
@@ -225,7 +226,7 @@ class Http:
     def _page(self, request: Request) -> Answer:
         """A file of the chat page, or the pages of the sandbox: the same for everybody."""
         if request.method != "GET":
-            raise MethodNotAllowed("GET")
+            raise MethodNotAllowed("GET, HEAD")
         return self._document(request.path, request, ())
 
     def _developers(self) -> tuple[str, ...]:
@@ -321,5 +322,6 @@ def endpoint_of(method: str, path: str) -> Endpoint:
     if not here:
         raise NoSuchPath
     if method not in here:
-        raise MethodNotAllowed(", ".join(sorted({*here, "OPTIONS"})))
+        head = {"HEAD"} if "GET" in here else set()
+        raise MethodNotAllowed(", ".join(sorted({*here, *head, "OPTIONS"})))
     return here[method]

@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Never
 from urllib.parse import unquote
 
@@ -116,6 +116,10 @@ class Request:
             headers={name.lower(): text for name, text in (event.get("headers") or {}).items()},
         )
 
+    def reading(self) -> "Request":
+        """The GET that a HEAD stands for; else the request itself."""
+        return replace(self, method="GET") if self.method == "HEAD" else self
+
     def plain(
         self,
         route: str = "",
@@ -131,10 +135,12 @@ class Request:
         JSON, so that no refusal speaks of it. Raises TooLarge, Invalid, UnsupportedEncoding.
         """
         body = self._body(limit, any_text=any_text)
+        context = self.event["requestContext"]
+        http = {**(context.get("http") or {}), "method": self.method}
         return {
             **self.event,
             "rawPath": route or self.path,
-            "requestContext": {**self.event["requestContext"], "stage": "$default"},
+            "requestContext": {**context, "http": http, "stage": "$default"},
             "headers": {**self.headers, "content-type": "application/json"},
             "body": mended(body) if mend else body,
             "isBase64Encoded": False,
