@@ -202,6 +202,24 @@ def test_what_is_asked_while_a_new_chat_is_opened_is_sent_when_it_is_there(
     expect(ours.composer).to_be_focused()
 
 
+def test_an_edit_of_a_conversation_that_was_left_changes_no_other(ours: Ours, word: str) -> None:
+    ours.answered(f"The first {word}")
+    ours.new_chat.click()
+    ours.answered(f"The second {word}")
+    expect(ours.session(f"The first {word}")).to_have_count(1)
+    ours.composer.fill("Half a question")
+    ours.edit.click()
+    expect(ours.composer).to_have_value(f"The second {word}")
+
+    ours.session(f"The first {word}").get_by_test_id("session-open").click()
+    expect(ours.said("assistant", f"The first {word}", "done")).to_have_count(1)
+    expect(ours.page.get_by_text("Editing your last question")).to_be_hidden()
+    expect(ours.composer).to_have_value("Half a question")
+    ours.answered(f"The third {word}")
+
+    expect(ours.said("user")).to_have_text([re.compile("The first"), re.compile("The third")])
+
+
 def test_what_was_asked_of_a_conversation_that_was_left_goes_to_no_other(
     ours: Ours, word: str
 ) -> None:

@@ -13,10 +13,10 @@ const PATIENT = 0.9; // of the longest input, after which what is left is told
 export function makeComposer(conversation, { draft, ask, edit }) {
   const box = $("composer");
   const send = $("send");
-  let editing = false;
+  let editing = 0; // the visit (conversation.js) whose last question is edited
   let draftBefore = "";
   let hurried = false; // something was to be sent before the answer was there
-  let eager = 0; // the visit (conversation.js) in which something was to be sent too early
+  let eager = 0; // the visit in which something was to be sent too early
 
   /** Draw it for `it`, the conversation as it is, and send what has waited for that. */
   function draw(it = conversation.it) {
@@ -28,7 +28,8 @@ export function makeComposer(conversation, { draft, ask, edit }) {
     $("stop").hidden = !working;
     $("stop").disabled = it.stopping;
     send.hidden = working;
-    if (editing && working) stopEditing(false);
+    const left = editing !== it.visit;
+    if (editing && (left || working)) stopEditing(left);
     if (!working) hurried = false;
     $("editing").hidden = !editing;
     const limit = Number(it.config?.limits?.input_characters) || 0;
@@ -66,13 +67,13 @@ export function makeComposer(conversation, { draft, ask, edit }) {
     }
     if (send.disabled || send.hidden || !text) return;
     if (phase === "loading") {
-      eager = visit;
+      eager = editing ? 0 : visit;
       draw();
       return;
     }
-    // The button is drawn a moment later: nobody's text goes where nothing can be asked.
+    // What is drawn may be a moment old: nobody's text goes where nothing can be asked.
     if (phase !== "ready") return;
-    const edited = editing;
+    const edited = editing > 0;
     stopEditing(false);
     box.value = edited ? draftBefore : "";
     draftBefore = "";
@@ -85,7 +86,7 @@ export function makeComposer(conversation, { draft, ask, edit }) {
     const last = lastEntry(conversation.it.state);
     if (!last) return;
     draftBefore = box.value;
-    editing = true;
+    editing = conversation.it.visit;
     box.value = last.question;
     fit();
     box.focus();
@@ -94,7 +95,7 @@ export function makeComposer(conversation, { draft, ask, edit }) {
 
   function stopEditing(restore) {
     if (!editing) return;
-    editing = false;
+    editing = 0;
     if (restore) {
       box.value = draftBefore;
       draftBefore = "";
@@ -138,7 +139,7 @@ export function makeComposer(conversation, { draft, ask, edit }) {
     startEditing,
     /** True if there was something to leave: the text that was there before is back. */
     leaveEditing() {
-      const was = editing;
+      const was = editing > 0;
       stopEditing(true);
       return was;
     },
