@@ -58,7 +58,33 @@ def test_a_host_is_plain_so_that_no_client_reads_another_one(url: str) -> None:
 @pytest.mark.parametrize("address", ["::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "5f00::1"])
 def test_an_address_that_may_be_translated_into_any_other_is_not_public(address: str) -> None:
     assert not accepted(f"https://[{address}]/")
-    assert accepted(f"https://[{address}]/", local_providers=True)
+    assert not accepted(f"https://[{address}]/", local_providers=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9358", "localhost:9358", "m.localhost.", "[::1]:1"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_with_local_providers_loopback_is_taken(scheme: str, host: str) -> None:
+    assert accepted(f"{scheme}://{host}/v1", local_providers=True)
+    assert not accepted(f"{scheme}://{host}/v1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com/v1",
+        "http://8.8.8.8/v1",
+        "https://10.0.0.1/v1",
+        "http://192.168.1.2/v1",
+        "http://169.254.169.254/latest",
+        "https://[fd00:ec2::254]/latest",
+        "https://metadata.google.internal/",
+        "http://0.0.0.0/v1",
+        "https://localhost.internal/v1",
+        "ftp://127.0.0.1/v1",
+    ],
+)
+def test_with_local_providers_nothing_else_is(url: str) -> None:
+    assert not accepted(url, local_providers=True)
 
 
 @pytest.mark.parametrize(

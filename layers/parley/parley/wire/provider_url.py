@@ -24,7 +24,7 @@ AUTHORITY = re.compile(rf"(?:{LABEL}(?:\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::[0-
 
 
 def checked_base_url(url: str, *, local_providers: bool) -> str:
-    """The URL itself; raises Invalid. `local_providers` lets any host be called, by http too."""
+    """The URL itself; raises Invalid. `local_providers` lets loopback be called, by http too."""
     try:
         parts = urlsplit(url)
         port_is_valid = parts.port is None or parts.port > 0
@@ -40,12 +40,20 @@ def checked_base_url(url: str, *, local_providers: bool) -> str:
         raise Invalid(
             "baseUrl must name its host in plain ASCII, an international name in its xn-- form"
         )
-    schemes = {"https", "http"} if local_providers else {"https"}
-    if parts.scheme not in schemes:
+    local = local_providers and is_loopback(host)
+    if parts.scheme not in ({"https", "http"} if local else {"https"}):
         raise Invalid("baseUrl must begin with https://")
-    if not local_providers and not public_host(host):
+    if not local and not public_host(host):
         raise Invalid("baseUrl must name a public host")
     return url
+
+
+def is_loopback(host: str) -> bool:
+    """True for names and addresses of the machine itself; `host` as of `public_host`."""
+    address = _address(host)
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback
 
 
 def public_host(host: str) -> bool:
