@@ -25,6 +25,7 @@ from parley.wire.smarter.history import (
     profile_of,
 )
 from parley.wire.smarter.hosts import dns_status, tls_status
+from parley.wire.smarter.meta_data import meta_data_of
 from parley.wire.smarter.naming import Naming, read_naming
 from parley.wire.smarter.session_keys import session_key_of
 from parley.wire.smarter.shapes import (
@@ -139,19 +140,20 @@ async def config_of(call: ChatCall, session: Session) -> ConfigAnswer:
     """The config object of a session."""
     client = call.client
     history = await call.api.chats.sessions.history(session)
+    chatbot = _chatbot(call, await read_naming(call, history))
     data = ConfigData(
         session_key=session.key,
         session_new=session.new,
         sandbox_mode=call.address.sandbox,
         debug_mode=False,
-        chatbot=_chatbot(call, await read_naming(call, history)),
+        chatbot=chatbot,
         history=history_of(call, session, history),
         prompts=[prompt_state(prompt) for prompt in history.prompts],
         websocket=websocket_of(call, session),
         limits=LimitsShape(
             input_characters=client.limits.input_characters, open_turn=client.limits.open_turn
         ),
-        meta_data=_meta_data(call, session),
+        meta_data=meta_data_of(call, session, chatbot),
         plugins=_attached("plugin", [_plugin(client, one) for one in client.plugins]),
         functions=_attached(
             "function", [_row(client, client.functions, one) for one in client.functions]
@@ -207,29 +209,6 @@ def _chatbot(call: ChatCall, naming: Naming) -> Chatbot:
         user_profile=profile,
         account=profile["account"],
     )
-
-
-def _meta_data(call: ChatCall, session: Session) -> Json:
-    client, named = call.client, not call.address.sandbox
-    return {
-        "is_valid": True,
-        "is_ready": True,
-        "is_deployed": client.deployed,
-        "is_authentication_required": not named or bool(client.api_key),
-        "is_chatbot": True,
-        "is_config": True,
-        "is_chatbot_named_url": named and not call.address.ref.host,
-        "is_custom_domain": bool(call.address.ref.host),
-        "is_chatbot_sandbox_url": call.address.sandbox,
-        "account": {"accountNumber": client.account},
-        "name": client.name,
-        "chatbot_id": client.number,
-        "chatbot_name": client.name,
-        "rfc1034_compliant_name": client.dns_name,
-        "hostname": call.request.told_host,
-        "url": chat_url(call),
-        "session_key": session.key,
-    }
 
 
 def _attached(kind: str, rows: list[Json]) -> Json:
