@@ -25,6 +25,7 @@ from tests.e2e.waiting import until
 
 SHOP = "https://good.example"
 UNKNOWN = "cd" * 32
+NO_SESSION = {"error": "no such session", "code": "no_such_session"}
 # Remembered for 50 s; the promise is a minute.
 REVOKED_SECONDS = 60
 
@@ -74,6 +75,13 @@ def visit(stack: Stack, described: None) -> Visit:
     return visitor
 
 
+@pytest.fixture(scope="module")
+def anothers(admin: Client, described: None) -> str:
+    """A key for chatting with `iso-closed`, which to the others is another llm_client's."""
+    made = admin.call("POST", "/keys", {"role": "client", "llmClient": "iso-closed"})
+    return str(made["secret"])
+
+
 @pytest.fixture
 def logs(stack: Stack) -> Logs:
     return Logs(stack)
@@ -88,10 +96,12 @@ ENTRANCE = [
     # What is no key is as good as none where none is needed.
     ("iso-open", "wrong", 200, 401),
     ("iso-open", "session", 200, 401),
+    ("iso-open", "another's", 200, 403),
     ("iso-open", "user", 200, 200),
     ("iso-open", "stranger", 200, 404),
     ("iso-closed", None, 403, 401),
     ("iso-closed", "wrong", 401, 401),
+    ("iso-closed", "another's", 200, 200),
     ("iso-closed", "user", 200, 200),
     ("iso-closed", "stranger", 403, 404),
     ("iso-draft", None, 404, 401),
@@ -101,9 +111,9 @@ ENTRANCE = [
 
 
 @pytest.mark.parametrize("row", ENTRANCE, ids=lambda row: f"{row[0]} {row[1]}")
-def test_who_gets_in(visit: Visit, user: Client, stranger: Client, row: Any) -> None:
+def test_who_gets_in(visit: Visit, user: Client, stranger: Client, anothers: str, row: Any) -> None:
     name, who, on_host, in_sandbox = row
-    keys = {"user": user.key, "stranger": stranger.key}
+    keys = {"user": user.key, "stranger": stranger.key, "another's": anothers}
     key = visit().opened() if who == "session" else keys.get(who, who)
     number = user.call("GET", f"/api/v1/llm-clients/{name}/")["data"]["llm_client"]["id"]
     base = f"/api/v1/llm-clients/{number}"
@@ -133,7 +143,7 @@ def test_a_session_is_unknown_at_another_llm_client(
         none = visitor.call("POST", path, {**said, "session_key": UNKNOWN})
         assert word not in found.text
         if path == "/chat/":
-            assert (found.status_code, found.json()) == (404, {"error": "no such session"})
+            assert (found.status_code, found.json()) == (404, NO_SESSION)
             assert none.json() == found.json()
         else:
             made = found.json()["data"]
@@ -232,11 +242,12 @@ def test_a_session_opens_a_socket_at_its_own_llm_client_only(
         pass
 
 
-def test_a_wrong_key_besides_a_session_s_counts_as_none(visit: Visit) -> None:
+def test_a_wrong_key_besides_a_session_s_counts_as_none(visit: Visit, anothers: str) -> None:
     key = visit().opened()
     own = visit().config(key)["websocket"]["thread_id"]
-    with visit().listening(key, token="wrong") as socket:
-        assert socket.subscribe(own)["type"] == "subscribed"
+    for token in ("wrong", anothers):
+        with visit().listening(key, token=token) as socket:
+            assert socket.subscribe(own)["type"] == "subscribed"
 
 
 def ended(socket: Socket) -> bool:
