@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from parley.core.errors import Busy
+from parley.core.lifecycle import LOSS_CAP
 from parley.core.prompt import OpenTurn, Prompt, Status
 from parley.core.thread import QUESTION, Message, Role
 from parley.ports import Page, WakeUp
@@ -170,6 +171,25 @@ async def test_the_sweeper_wakes_what_lost_its_runner_alone() -> None:
     world.clock.skip(world.policy.sweep)
     await world.clock.run(world.sweep(5))
     assert world.queue.sent[-1] == (WakeUp(ACCOUNT, "a", "t"), True)
+
+
+async def test_what_the_sweeper_gives_up_has_a_dead_letter() -> None:
+    # runner: claims, is killed       each time
+    #                                 the sweeper wakes it, and at the third loss gives it up
+    world = World()
+    world.provider.otherwise = lambda _: (SILENT,)
+    await world.add("a")
+    for loss in range(LOSS_CAP):
+        runner = world.runner(alone=loss > 0)
+        await world.clock.advance(1)
+        assert world.prompt("a").run_count == loss + 1
+        await killed(runner)
+        world.queue.messages.clear()
+        world.clock.skip(world.policy.sweep)
+        assert world.letters.letters == []
+        await world.clock.run(world.sweep(5))
+    assert (world.status("a"), world.prompt("a").error_code) == ("abandoned", "lost")
+    assert world.letters.of("a") == ["lost"]
 
 
 async def test_a_lost_wake_up_costs_two_sweeps_at_most() -> None:
