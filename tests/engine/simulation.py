@@ -51,7 +51,7 @@ POST_SECONDS = POLICY.lease_margin / 2
 # With the attempt's limit of 20 s, a call may well be its last.
 TOOL_SECONDS = {"calculator": 0.0, "date_calculator": 1.5, "get_current_weather": 8.0}
 TOOL_LIMITS = {"toolRounds": 2}
-REST_STEPS = 30_000
+REST_STEPS = 5_000
 INVOCATIONS = 6
 
 REFUSALS = (Conflict, NotFound, Invalid, TooManyOpenTurns)

@@ -23,6 +23,10 @@ class Queued:
         return f"{self.number}.{self.receives}"
 
 
+# No test needs a fifth of them. Work that wakes itself again and again would go on for ever.
+RECEIVES_CAP = 500
+
+
 class FakeQueue:
     """`ports.WakeUps` and `ports.Receipts`: both queues, the normal one and the solo one."""
 
@@ -31,6 +35,7 @@ class FakeQueue:
         self.visibility = visibility
         self.messages: list[Queued] = []
         self.sent: list[tuple[WakeUp, bool]] = []
+        self._receives = 0
 
     async def send(self, wake_up: WakeUp, *, alone: bool = False) -> None:
         self.sent.append((wake_up, alone))
@@ -49,6 +54,9 @@ class FakeQueue:
     def receive(self, limit: int, *, alone: bool) -> list[tuple[str, WakeUp]]:
         """Up to `limit` messages as (handle, wake-up), hidden for the visibility time-out."""
         batch = self.visible(alone=alone)[:limit]
+        self._receives += 1
+        ids = ", ".join(message.wake_up.prompt_id for message in batch)
+        assert self._receives <= RECEIVES_CAP, f"the queue never comes to rest: again {ids}"
         for message in batch:
             message.receives += 1
             message.visible_at = self.clock.monotonic() + self.visibility
