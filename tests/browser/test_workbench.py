@@ -1,9 +1,10 @@
 """The workbench: the account's llm_clients, for who has a key."""
 
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.llm_client import LlmClient
@@ -43,6 +44,23 @@ def test_it_asks_for_a_key_lists_the_clients_and_opens_one(
     window.page.reload()
     ours.ready()
     expect(ours.said("assistant", word, "done")).to_have_count(1)
+
+
+def test_a_long_list_is_shown_to_its_end(open_window: OpenWindow, stack: Stack) -> None:
+    window = open_window()
+    pages = {"": ("first", "a b"), "a b": ("second", "c"), "c": ("third", "")}
+
+    def answer(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query).get("after", [""])
+        name, after = pages[asked[0]]
+        clients = [{"id": 1, "name": name, "deployed": False}]
+        route.fulfill(json={"data": {"llm_clients": clients, "after": after}})
+
+    window.page.route("**/api/v1/llm-clients/*", answer)
+    window.page.goto(f"{stack.api}/workbench/#key={stack.admin_key}")
+
+    found = window.page.get_by_test_id("client")
+    expect(found).to_have_text([re.compile(name) for name, _ in pages.values()])
 
 
 @pytest.mark.parametrize("path", ["/workbench/", "/workbench/llm-clients/1/prompt/"])

@@ -11,21 +11,22 @@ async function load(reason = "") {
   $("notice").hidden = true;
   $("loading").hidden = false;
   try {
-    const response = await fetch("/api/v1/llm-clients/", {
-      headers: { Authorization: `Bearer ${key}`, Accept: "application/json" },
-      cache: "no-store",
-    });
-    // Another key was given meanwhile: its own list is on its way.
-    if ((keys.get() || key) !== key) return;
-    if (response.status === 401 || response.status === 403) {
-      keys.forget();
-      load(REFUSED);
-      return;
-    }
-    if (!response.ok) throw new Error(`The server answered HTTP ${response.status}.`);
-    keys.set(key);
-    show((await response.json()).data?.llm_clients ?? []);
-    $("forget").hidden = false;
+    let after = "";
+    do {
+      const page = await list(key, after);
+      // Another key was given meanwhile: its own list is on its way.
+      if ((keys.get() || key) !== key) return;
+      if (!page) {
+        keys.forget();
+        load(REFUSED);
+        return;
+      }
+      keys.set(key);
+      if (!after) show(page.llm_clients);
+      else $("clients").append(...page.llm_clients.map(card));
+      ({ after } = page);
+      $("forget").hidden = false;
+    } while (after);
   } catch (error) {
     const text = error instanceof TypeError ? "The server could not be reached." : error.message;
     $("notice").replaceChildren(
@@ -37,6 +38,17 @@ async function load(reason = "") {
   } finally {
     $("loading").hidden = true;
   }
+}
+
+/** A page of the list, beginning behind `after`; null where the key opens nothing. */
+async function list(key, after) {
+  const response = await fetch(`/api/v1/llm-clients/${after && `?after=${encodeURIComponent(after)}`}`, {
+    headers: { Authorization: `Bearer ${key}`, Accept: "application/json" },
+    cache: "no-store",
+  });
+  if (response.status === 401 || response.status === 403) return null;
+  if (!response.ok) throw new Error(`The server answered HTTP ${response.status}.`);
+  return (await response.json()).data;
 }
 
 function show(clients) {
