@@ -155,6 +155,13 @@ BODIES = [
         headers={"content-encoding": "gzip"},
     ),
     Refusal(
+        "a gzip body that is said to be JSON or text",
+        400,
+        "a gzip body needs another Content-Type than JSON or text, such as application/gzip",
+        body="\x1f\ufffd",
+        headers={"content-encoding": "gzip"},
+    ),
+    Refusal(
         "a body compressed otherwise",
         415,
         "a body may be plain or gzip",

@@ -25,6 +25,8 @@ BODY_LIMIT = 1024 * 1024
 # ever said on its page, what was refused as too long, too.
 CONVERSATION_LIMIT = 6 * 1024 * 1024
 GZIP_WINDOW = 31
+# API Gateway goes by the type: what is said to be text arrives as text, its bytes replaced.
+GZIP_AS_TEXT = "a gzip body needs another Content-Type than JSON or text, such as application/gzip"
 # Half of a character, as JSON has it and in Python; JSON's may have its other half beside it.
 HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 HALF = re.compile("[\ud800-\udfff]")
@@ -160,6 +162,8 @@ class Request:
             raise Invalid("Invalid JSON") from None
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding == "gzip":
+            if raw and not self.event.get("isBase64Encoded"):
+                raise Invalid(GZIP_AS_TEXT)
             data = unzipped(data, limit)
         elif encoding not in {"identity", ""}:
             raise UnsupportedEncoding("a body may be plain or gzip")
